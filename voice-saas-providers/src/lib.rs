@@ -1,0 +1,21 @@
+//! Adapters of voice-saas to the outside world.
+//!
+//! Every module is behind the feature of its name, and none is on by default.
+//!
+//! | feature | module | implements |
+//! |---|---|---|
+//! | `twilio` | [`twilio`] | `TelephonyProvider`: numbers, calls, webhooks, TwiML, Media Streams |
+//! | `elevenlabs` | [`elevenlabs`] | `VoiceAgentProvider`: agents, register-call, conversation socket, webhooks |
+//! | `sqlite`, `postgres` | [`sql`] | `Store`: one implementation, two databases |
+//! | `emulator` | [`emulator`] | the providers themselves, as local servers for development and tests |
+
+#[cfg(feature = "elevenlabs")]
+pub mod elevenlabs;
+#[cfg(feature = "emulator")]
+pub mod emulator;
+#[cfg(feature = "http-client")]
+pub mod http;
+#[cfg(feature = "sql")]
+pub mod sql;
+#[cfg(feature = "twilio")]
+pub mod twilio;
