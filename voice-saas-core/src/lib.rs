@@ -1,10 +1,24 @@
 //! Multi-tenant voice-AI products, without writing telephony, provisioning, billing or tenancy again.
 
+pub mod agent;
+pub mod auth;
+pub mod call;
 pub mod clock;
+pub mod event;
 pub mod id;
+pub mod idempotency;
+pub mod job;
+pub mod ledger;
 pub mod media;
 pub mod money;
+pub mod number;
+pub mod page;
 pub mod phone;
 pub mod provider;
+pub mod saga;
 pub mod scope;
 pub mod secret;
+pub mod store;
+pub mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
