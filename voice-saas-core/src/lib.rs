@@ -1,6 +1,7 @@
 //! Multi-tenant voice-AI products, without writing telephony, provisioning, billing or tenancy again.
 
 pub mod agent;
+mod app;
 pub mod auth;
 pub mod call;
 pub mod clock;
@@ -22,3 +23,6 @@ pub mod store;
 pub mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod validate;
+
+pub use app::{Settings, VoiceSaas, VoiceSaasBuilder};

@@ -47,8 +47,11 @@ impl Cursor {
     /// # Errors
     /// `Cursor` when it is not one that [`encode`](Self::encode) made.
     pub fn decode(text: &str) -> Result<Self, PageError> {
-        let bytes: [u8; 24] =
-            URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(PageError::Cursor)?;
+        let bytes: [u8; 24] = URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or(PageError::Cursor)?;
         let (at, id) = bytes.split_at(8);
         let micros = i64::from_be_bytes(at.try_into().map_err(|_| PageError::Cursor)?);
         Ok(Self {
@@ -86,7 +89,11 @@ impl PageRequest {
     /// # Errors
     /// `Limit`.
     pub fn new(limit: u16, after: Option<Cursor>) -> Result<Self, PageError> {
-        if limit == 0 || limit > Self::MAX { Err(PageError::Limit) } else { Ok(Self { limit, after }) }
+        if limit == 0 || limit > Self::MAX {
+            Err(PageError::Limit)
+        } else {
+            Ok(Self { limit, after })
+        }
     }
 
     /// At most this many rows.
@@ -102,13 +109,19 @@ impl PageRequest {
 
 impl Default for PageRequest {
     fn default() -> Self {
-        Self { limit: 50, after: None }
+        Self {
+            limit: 50,
+            after: None,
+        }
     }
 }
 
 /// One page of a list, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a page is its rows and the way to the next")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a page is its rows and the way to the next"
+)]
 pub struct Page<T> {
     /// The rows.
     pub data: Vec<T>,
@@ -121,7 +134,10 @@ impl<T> Page<T> {
     pub fn of(request: PageRequest, mut rows: Vec<T>, cursor: impl FnOnce(&T) -> Cursor) -> Self {
         let limit = usize::from(request.limit);
         if rows.len() <= limit {
-            return Self { data: rows, next: None };
+            return Self {
+                data: rows,
+                next: None,
+            };
         }
         rows.truncate(limit);
         let next = rows.last().map(cursor);
@@ -130,7 +146,10 @@ impl<T> Page<T> {
 
     /// The same page of other things.
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U> {
-        Page { data: self.data.into_iter().map(f).collect(), next: self.next }
+        Page {
+            data: self.data.into_iter().map(f).collect(),
+            next: self.next,
+        }
     }
 }
 
@@ -140,7 +159,10 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_back_what_it_wrote_and_nothing_else() {
-        let cursor = Cursor::new(Timestamp::from_microsecond(1_700_000_000_000_001).unwrap(), Uuid::from_u128(9));
+        let cursor = Cursor::new(
+            Timestamp::from_microsecond(1_700_000_000_000_001).unwrap(),
+            Uuid::from_u128(9),
+        );
         assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
         assert_eq!(Cursor::decode("page2"), Err(PageError::Cursor));
     }

@@ -1,12 +1,17 @@
 //! An AI agent: what it says and how, in versions.
 
+mod object;
 mod repo;
+mod service;
 
 use jiff::Timestamp;
 
 use crate::provider::voice_agent::{AgentSpec, ProviderAgentId};
 
 pub use repo::AgentRepo;
+pub use service::{AgentChange, AgentError, AgentWithNumber, Agents};
+
+pub(crate) use object::{DeleteAgentObject, EnsureAgentObject};
 
 /// An agent in its present version. Each edit makes a new version; a call keeps the one that it began with.
 #[derive(Debug, Clone, PartialEq, Eq)]

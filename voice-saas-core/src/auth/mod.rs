@@ -1,15 +1,27 @@
 //! Who is calling: people with passwords and tokens, programs with API keys.
 
+mod access;
+mod credential;
+mod key;
+mod password;
+mod principal;
 mod repo;
+mod service;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    id::{ApiKeyId, TenantId, TokenFamilyId, UserId},
-};
+use crate::id::{ApiKeyId, TenantId, TokenFamilyId, UserId};
 
+pub use key::{SecretKey, WeakKey};
+pub use password::HashingFailed;
+pub use principal::{AuthError, Authenticator, Credentials, Forbidden, Mint, Principal};
 pub use repo::{AccountRepo, ApiKeyRepo};
+pub use service::{AccountError, Accounts, Me, Registration, Session};
+
+pub(crate) use access::AccessTokens;
+pub(crate) use key::mac;
+pub(crate) use password::Passwords;
 
 /// A person who can log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +48,13 @@ impl User {
         password_hash: PasswordHash,
         created_at: Timestamp,
     ) -> Self {
-        Self { id, email: email.into(), name, password_hash, created_at }
+        Self {
+            id,
+            email: email.into(),
+            name,
+            password_hash,
+            created_at,
+        }
     }
 }
 
@@ -113,7 +131,15 @@ impl RefreshToken {
         tenant: TenantId,
         expires_at: Timestamp,
     ) -> Self {
-        Self { hash, family, user, tenant, expires_at, used_at: None, revoked_at: None }
+        Self {
+            hash,
+            family,
+            user,
+            tenant,
+            expires_at,
+            used_at: None,
+            revoked_at: None,
+        }
     }
 }
 

@@ -1,7 +1,22 @@
 //! A phone call: its row, its events, and the rules of its status.
 
+mod attendant;
+mod context;
+mod conversation;
+mod cost;
+mod decide;
+mod inbound;
+mod live;
+mod media_leg;
+mod progress;
 mod repo;
+mod route;
+mod service;
+pub(crate) mod settle;
 mod status;
+pub(crate) mod sweep;
+mod token;
+mod tool;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,8 +30,18 @@ use crate::{
     },
 };
 
+pub use decide::{Decision, Outcome, Tried, decide};
+pub use inbound::{InboundCalls, InboundError};
+pub use media_leg::{MediaLeg, MediaRefused};
 pub use repo::{CallFilter, CallRepo};
+pub use service::{CallError, Calls, Explanation};
 pub use status::CallStatus;
+pub use tool::{Tool, ToolContext, ToolError, ToolRefused};
+
+pub(crate) use live::LiveCalls;
+pub(crate) use route::RouteCache;
+pub(crate) use token::CallTokens;
+pub(crate) use tool::Tools;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {

@@ -54,7 +54,12 @@ pub trait CallRepo: Send {
     /// Lets the first media socket in: `false` when one came before or the call is over.
     async fn claim_media(&mut self, id: CallId, at: Timestamp) -> Result<bool, StoreError>;
     /// Appends what happened; gives it the next place in the call.
-    async fn append(&mut self, id: CallId, at: Timestamp, kind: &CallEventKind) -> Result<CallEvent, StoreError>;
+    async fn append(
+        &mut self,
+        id: CallId,
+        at: Timestamp,
+        kind: &CallEventKind,
+    ) -> Result<CallEvent, StoreError>;
     /// What happened after this place (0 = from the start), oldest first.
     async fn events(&mut self, id: CallId, after: u32, limit: u16) -> Result<Vec<CallEvent>, StoreError>;
     /// Keeps the platform's own record of what was said, in place of an earlier one.

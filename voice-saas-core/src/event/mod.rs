@@ -1,5 +1,7 @@
 //! Domain events: written in the transaction of the change they tell of, delivered afterwards at least once.
 
+mod dispatch;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -8,6 +10,8 @@ use crate::{
     id::{EventId, TenantId},
     store::StoreError,
 };
+
+pub(crate) use dispatch::dispatch;
 
 /// Something that happened to a tenant.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +30,12 @@ pub struct DomainEvent {
 impl DomainEvent {
     /// An event.
     pub fn new(id: EventId, kind: impl Into<String>, payload: Value, at: Timestamp) -> Self {
-        Self { id, kind: kind.into(), payload, at }
+        Self {
+            id,
+            kind: kind.into(),
+            payload,
+            at,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Durable jobs: rows enqueued in the transaction of the change that needs them, done at least once.
 
+mod handler;
 mod repo;
+mod service;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,12 @@ use serde_json::Value;
 
 use crate::id::{JobId, TenantId};
 
+pub use handler::{JobContext, JobError, JobHandler};
 pub use repo::{JobQueue, JobRepo};
+pub use service::Jobs;
+
+pub(crate) use handler::Retry;
+pub(crate) use service::Ran;
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +53,14 @@ pub struct NewJob {
 impl NewJob {
     /// A job that is due at `run_at` and tried up to ten times.
     pub fn new(id: JobId, kind: impl Into<String>, payload: Value, run_at: Timestamp) -> Self {
-        Self { id, kind: kind.into(), payload, run_at, max_attempts: 10, unique_key: None }
+        Self {
+            id,
+            kind: kind.into(),
+            payload,
+            run_at,
+            max_attempts: 10,
+            unique_key: None,
+        }
     }
 
     /// Dead after this many attempts.

@@ -23,7 +23,12 @@ pub trait JobQueue: Send {
     /// Enqueues a job of the platform's own; `false` when an unfinished one has its unique key.
     async fn enqueue_system(&mut self, job: &NewJob, now: Timestamp) -> Result<bool, StoreError>;
     /// Takes up to `limit` due jobs until `lease_until`, oldest first, tenants in turn. Attempt and fence grow by one.
-    async fn claim(&mut self, now: Timestamp, lease_until: Timestamp, limit: u16) -> Result<Vec<Job>, StoreError>;
+    async fn claim(
+        &mut self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u16,
+    ) -> Result<Vec<Job>, StoreError>;
     /// Takes this job, due or not; `None` when somebody has it or it is over.
     async fn claim_one(&mut self, id: JobId, lease_until: Timestamp) -> Result<Option<Job>, StoreError>;
     /// Keeps a job for longer; `false` when it was taken away.
@@ -31,7 +36,13 @@ pub trait JobQueue: Send {
     /// Done; `false`, and nothing changed, when it was taken away.
     async fn finish(&mut self, id: JobId, fence: i64, now: Timestamp) -> Result<bool, StoreError>;
     /// Again at `run_at`; `false`, and nothing changed, when it was taken away.
-    async fn retry(&mut self, id: JobId, fence: i64, run_at: Timestamp, error: &str) -> Result<bool, StoreError>;
+    async fn retry(
+        &mut self,
+        id: JobId,
+        fence: i64,
+        run_at: Timestamp,
+        error: &str,
+    ) -> Result<bool, StoreError>;
     /// Given up; `false`, and nothing changed, when it was taken away.
     async fn bury(&mut self, id: JobId, fence: i64, error: &str) -> Result<bool, StoreError>;
     /// Takes jobs back whose lease has ended: ready again, or dead when their attempts are used up. How many.

@@ -40,7 +40,14 @@ pub struct LedgerEntry {
 
 impl LedgerEntry {
     /// A cost of `quantity` times `rate`.
-    pub fn rated(id: EntryId, call: CallId, rate: &Rate, quantity: i64, version: &str, at: Timestamp) -> Self {
+    pub fn rated(
+        id: EntryId,
+        call: CallId,
+        rate: &Rate,
+        quantity: i64,
+        version: &str,
+        at: Timestamp,
+    ) -> Self {
         Self {
             id,
             call,

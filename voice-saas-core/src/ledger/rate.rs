@@ -78,7 +78,8 @@ pub struct RateTable {
 impl RateTable {
     /// The table that comes with the library.
     pub fn built_in() -> Self {
-        Self::from_toml(include_str!("rates.toml")).unwrap_or_else(|error| unreachable!("a test reads the built-in table: {error}"))
+        Self::from_toml(include_str!("rates.toml"))
+            .unwrap_or_else(|error| unreachable!("a test reads the built-in table: {error}"))
     }
 
     /// Reads a table.
@@ -91,18 +92,27 @@ impl RateTable {
             .rate
             .into_iter()
             .enumerate()
-            .map(|(index, row)| match Money::from_decimal_str(&row.amount, file.currency) {
-                Ok(amount) => Ok(Rate {
-                    kind: row.kind,
-                    provider: row.provider,
-                    country: row.country,
-                    unit: row.unit,
-                    amount,
-                }),
-                Err(source) => Err(RateError::Amount { index: index + 1, kind: row.kind, source }),
-            })
+            .map(
+                |(index, row)| match Money::from_decimal_str(&row.amount, file.currency) {
+                    Ok(amount) => Ok(Rate {
+                        kind: row.kind,
+                        provider: row.provider,
+                        country: row.country,
+                        unit: row.unit,
+                        amount,
+                    }),
+                    Err(source) => Err(RateError::Amount {
+                        index: index + 1,
+                        kind: row.kind,
+                        source,
+                    }),
+                },
+            )
             .collect::<Result<_, _>>()?;
-        Ok(Self { version: file.version, rates })
+        Ok(Self {
+            version: file.version,
+            rates,
+        })
     }
 
     /// Which table this is.
@@ -112,7 +122,10 @@ impl RateTable {
 
     /// The price of `kind` at `provider`: the one of the country if there is one, else the one of everywhere.
     pub fn find(&self, kind: &str, provider: &str, country: Option<Country>) -> Option<&Rate> {
-        let mut fitting = self.rates.iter().filter(|rate| rate.kind == kind && rate.provider == provider);
+        let mut fitting = self
+            .rates
+            .iter()
+            .filter(|rate| rate.kind == kind && rate.provider == provider);
         fitting
             .clone()
             .find(|rate| rate.country.is_some() && rate.country == country)

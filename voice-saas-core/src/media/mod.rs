@@ -1,12 +1,15 @@
 //! The audio of a call: what flows between the call's media socket and the agent's socket.
 
 mod audio;
+mod bridge;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::provider::telephony::ProviderCallId;
 
 pub use audio::{Audio, AudioFormat};
+pub use bridge::MediaSocket;
+pub(crate) use bridge::{Bridge, BridgeEnd, BridgeLimits, BridgeOutlets, ToolRequest};
 
 /// Why a media message cannot be used.
 #[derive(Debug, thiserror::Error)]

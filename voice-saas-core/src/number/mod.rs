@@ -1,6 +1,8 @@
 //! A phone number that a tenant holds: `pending → active → inactive → released`.
 
+mod provision;
 mod repo;
+mod service;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,12 @@ use crate::{
     provider::telephony::{NumberCapabilities, ProviderNumberId},
 };
 
+pub use provision::ProvisionRequest;
 pub use repo::{NumberFilter, NumberRepo};
+pub use service::{NumberError, Numbers, Provisioned, Released};
+
+pub(crate) use provision::ProvisionNumber;
+pub(crate) use service::ReleaseNumber;
 
 /// Where a number stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -37,7 +37,11 @@ pub trait NumberRepo: Send {
     /// `NotFound`; `Conflict` when its new number is held by any tenant.
     async fn update(&mut self, number: &PhoneNumber) -> Result<(), StoreError>;
     /// Newest first.
-    async fn list(&mut self, filter: NumberFilter, page: PageRequest) -> Result<Page<PhoneNumber>, StoreError>;
+    async fn list(
+        &mut self,
+        filter: NumberFilter,
+        page: PageRequest,
+    ) -> Result<Page<PhoneNumber>, StoreError>;
     /// Lets the agent answer the number; linking twice is no error.
     ///
     /// # Errors

@@ -173,7 +173,7 @@ impl CallContext {
 pub enum Attachment {
     /// Answer the carrier with this, word for word; the platform carries the audio.
     Markup(String),
-    /// Our media bridge carries the audio.
+    /// Our media bridge carries the audio after all.
     Bridge,
 }
 
@@ -463,7 +463,11 @@ pub trait VoiceAgentProvider: fmt::Debug + Send + Sync + 'static {
     /// All agents at the platform, page by page.
     async fn list_agents(&self, page: Option<&str>) -> Result<ProviderPage<ProviderAgent>, ProviderError>;
 
-    /// Decides how the call is connected; asks the platform where that is its way.
+    /// Whether calls go over our media bridge: then [`attach`](Self::attach) is not asked, and nothing external
+    /// stands between a call's webhook and its answer.
+    fn bridges(&self) -> bool;
+
+    /// Connects the call in the platform's own way.
     async fn attach(&self, call: &CallContext) -> Result<Attachment, ProviderError>;
 
     /// Opens the conversation's socket. Its first event of substance is [`AgentEvent::Ready`].

@@ -1,6 +1,7 @@
 //! Work in several steps that undoes itself: each step is written down before it acts.
 
 mod repo;
+mod runner;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,9 @@ use serde_json::Value;
 use crate::id::SagaId;
 
 pub use repo::SagaRepo;
+pub use runner::{Saga, SagaStep, StepContext, StepError};
+
+pub(crate) use runner::{SagaJob, begin};
 
 /// Where a saga stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -33,7 +33,11 @@ pub struct StoreError {
 impl StoreError {
     /// `operation` completes "the store could not …", for instance `"find a number"`.
     pub fn new(operation: &'static str, kind: StoreErrorKind) -> Self {
-        Self { operation, kind, source: None }
+        Self {
+            operation,
+            kind,
+            source: None,
+        }
     }
 
     /// Adds the cause.
@@ -67,6 +71,8 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn std::error::Error + 'static))
     }
 }

@@ -1,6 +1,7 @@
 //! A tenant: an organisation with members, or a person alone.
 
 mod repo;
+mod service;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -13,6 +14,7 @@ use crate::{
 };
 
 pub use repo::TenantRepo;
+pub use service::{TenantChange, Tenants};
 
 /// Where a tenant stands in its life: `trial → active → past_due → suspended → active | closed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,13 +89,17 @@ impl FromStr for Zone {
     type Err = UnknownZone;
 
     fn from_str(text: &str) -> Result<Self, UnknownZone> {
-        TimeZone::get(text).map(|_| Self(text.to_owned())).map_err(|_| UnknownZone)
+        TimeZone::get(text)
+            .map(|_| Self(text.to_owned()))
+            .map_err(|_| UnknownZone)
     }
 }
 
 impl<'de> Deserialize<'de> for Zone {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -189,8 +195,20 @@ pub struct Member {
 
 impl Member {
     /// A member.
-    pub fn new(user: UserId, email: impl Into<String>, name: Option<String>, role: Role, joined_at: Timestamp) -> Self {
-        Self { user, email: email.into(), name, role, joined_at }
+    pub fn new(
+        user: UserId,
+        email: impl Into<String>,
+        name: Option<String>,
+        role: Role,
+        joined_at: Timestamp,
+    ) -> Self {
+        Self {
+            user,
+            email: email.into(),
+            name,
+            role,
+            joined_at,
+        }
     }
 }
 

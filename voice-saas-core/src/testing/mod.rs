@@ -8,6 +8,7 @@
 //! assert_eq!(clock.now().to_string(), "2026-11-21T09:01:00Z");
 //! ```
 
+pub mod fixtures;
 pub mod store;
 
 use std::{
@@ -71,7 +72,10 @@ impl Rng for CountingRng {
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             // The odd constant of SplitMix64 spreads a counter over all bits.
-            let value = self.0.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let value = self
+                .0
+                .fetch_add(1, Ordering::Relaxed)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
             chunk.copy_from_slice(&value.to_le_bytes()[..chunk.len()]);
         }
     }
@@ -79,7 +83,11 @@ impl Rng for CountingRng {
 
 /// An ambient of which everything repeats, around this clock.
 pub fn ambient(clock: Arc<ManualClock>) -> Ambient {
-    Ambient::new(clock, Arc::new(CountingIds::default()), Arc::new(CountingRng::default()))
+    Ambient::new(
+        clock,
+        Arc::new(CountingIds::default()),
+        Arc::new(CountingRng::default()),
+    )
 }
 
 /// A scope over this tenant's rows. Outside of tests, only a verified credential or webhook gives one.
