@@ -4,10 +4,10 @@
 //!
 //! | feature | module | implements |
 //! |---|---|---|
-//! | `twilio` | [`twilio`] | `TelephonyProvider`: numbers, calls, webhooks, TwiML, Media Streams |
-//! | `elevenlabs` | [`elevenlabs`] | `VoiceAgentProvider`: agents, register-call, conversation socket, webhooks |
-//! | `sqlite`, `postgres` | [`sql`] | `Store`: one implementation, two databases |
-//! | `emulator` | [`emulator`] | the providers themselves, as local servers for development and tests |
+//! | `twilio` | `twilio` | `TelephonyProvider`: numbers, calls, webhooks, TwiML, Media Streams |
+//! | `elevenlabs` | `elevenlabs` | `VoiceAgentProvider`: agents, register-call, conversation socket, webhooks |
+//! | `sqlite`, `postgres` | `sql` | `Store`: one implementation, two databases |
+//! | `emulator` | `emulator` | the providers themselves, as local servers for development and tests |
 
 #[cfg(feature = "elevenlabs")]
 pub mod elevenlabs;

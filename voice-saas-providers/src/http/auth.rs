@@ -1,0 +1,89 @@
+//! How requests prove who sends them.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use voice_saas_core::secret::{ExposeSecret, SecretString};
+
+/// What is added to every request to prove who sends it.
+pub(crate) enum Auth {
+    /// Nothing.
+    None,
+    /// User name and password (RFC 7617).
+    Basic { user: String, password: SecretString },
+    /// A header of the provider's own.
+    Header { name: HeaderName, value: SecretString },
+}
+
+impl Auth {
+    /// The headers, marked as sensitive; `None` when a value cannot be a header.
+    pub(super) fn headers(&self) -> Option<HeaderMap> {
+        let (name, value) = match self {
+            Self::None => return Some(HeaderMap::new()),
+            Self::Basic { user, password } => {
+                let pair = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
+                (header::AUTHORIZATION, format!("Basic {pair}"))
+            }
+            Self::Header { name, value } => (name.clone(), value.expose_secret().to_owned()),
+        };
+        let mut value = HeaderValue::try_from(value).ok()?;
+        value.set_sensitive(true);
+        Some(HeaderMap::from_iter([(name, value)]))
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Basic { user, .. } => f.debug_struct("Basic").field("user", user).finish_non_exhaustive(),
+            Self::Header { name, .. } => f.debug_struct("Header").field("name", name).finish_non_exhaustive(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn both() -> [Auth; 2] {
+        [
+            Auth::Basic {
+                user: "AC1".into(),
+                password: "hunter2".into(),
+            },
+            Auth::Header {
+                name: HeaderName::from_static("xi-api-key"),
+                value: "hunter2".into(),
+            },
+        ]
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        for auth in both() {
+            let headers = auth.headers().unwrap();
+            let printed = format!("{auth:?} {headers:?}");
+            assert!(!printed.contains("hunter2"), "{printed}");
+            assert!(!printed.contains(&STANDARD.encode("AC1:hunter2")), "{printed}");
+        }
+    }
+
+    #[test]
+    fn basic_is_base64_of_user_and_password() {
+        let [basic, header] = both();
+        assert_eq!(basic.headers().unwrap()["authorization"], "Basic QUMxOmh1bnRlcjI=");
+        assert_eq!(header.headers().unwrap()["xi-api-key"], "hunter2");
+        assert!(Auth::None.headers().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_secret_with_a_line_break_is_refused() {
+        let auth = Auth::Header {
+            name: HeaderName::from_static("xi-api-key"),
+            value: "hunter2\n".into(),
+        };
+        assert!(auth.headers().is_none());
+    }
+}
