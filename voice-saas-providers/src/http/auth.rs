@@ -37,8 +37,14 @@ impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("None"),
-            Self::Basic { user, .. } => f.debug_struct("Basic").field("user", user).finish_non_exhaustive(),
-            Self::Header { name, .. } => f.debug_struct("Header").field("name", name).finish_non_exhaustive(),
+            Self::Basic { user, .. } => f
+                .debug_struct("Basic")
+                .field("user", user)
+                .finish_non_exhaustive(),
+            Self::Header { name, .. } => f
+                .debug_struct("Header")
+                .field("name", name)
+                .finish_non_exhaustive(),
         }
     }
 }
@@ -73,7 +79,10 @@ mod tests {
     #[test]
     fn basic_is_base64_of_user_and_password() {
         let [basic, header] = both();
-        assert_eq!(basic.headers().unwrap()["authorization"], "Basic QUMxOmh1bnRlcjI=");
+        assert_eq!(
+            basic.headers().unwrap()["authorization"],
+            "Basic QUMxOmh1bnRlcjI="
+        );
         assert_eq!(header.headers().unwrap()["xi-api-key"], "hunter2");
         assert!(Auth::None.headers().unwrap().is_empty());
     }

@@ -140,8 +140,9 @@ impl ClientBuilder {
     /// # Errors
     /// `Invalid` when the base URL is not `http` or `https`, or the secret cannot be a header.
     pub(crate) fn build(self) -> Result<Client, ProviderError> {
-        let wrong =
-            |detail| ProviderError::new(self.provider, "be configured", ErrorKind::Invalid).with_detail(detail);
+        let wrong = |detail| {
+            ProviderError::new(self.provider, "be configured", ErrorKind::Invalid).with_detail(detail)
+        };
         if !matches!(self.base_url.scheme(), "http" | "https") {
             return Err(wrong("the base URL is not http or https"));
         }
@@ -190,11 +191,6 @@ impl Client {
         }
     }
 
-    /// Where requests go.
-    pub(crate) fn base_url(&self) -> &Url {
-        &self.0.base_url
-    }
-
     /// Sends a request, again where its effect and the policy allow that.
     ///
     /// # Errors
@@ -240,7 +236,12 @@ impl Client {
     }
 
     async fn attempt(&self, request: &Request, url: Url, number: u32) -> Result<Response, ProviderError> {
-        let _slot = self.0.slots.acquire().await.expect("the semaphore is never closed");
+        let _slot = self
+            .0
+            .slots
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         let span = tracing::debug_span!(
             "provider_request",
             provider = self.0.provider.as_str(),
@@ -317,7 +318,13 @@ impl Client {
         Ok(body.freeze())
     }
 
-    fn refused(&self, request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ProviderError {
+    fn refused(
+        &self,
+        request: &Request,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> ProviderError {
         let failure = (self.0.classifier)(status, headers, body);
         let kind = match failure.kind {
             // Whatever its body says, a server that failed may have acted.
@@ -327,9 +334,11 @@ impl Client {
             },
             kind => kind,
         };
-        let mut error = self
-            .error(request, kind)
-            .with_detail(failure.detail.unwrap_or_else(|| format!("HTTP {}", status.as_u16())));
+        let mut error = self.error(request, kind).with_detail(
+            failure
+                .detail
+                .unwrap_or_else(|| format!("HTTP {}", status.as_u16())),
+        );
         if let Some(id) = failure.request_id {
             error = error.with_request_id(id);
         }
@@ -376,7 +385,8 @@ impl Response {
     /// # Errors
     /// `UnexpectedAnswer` when it is not UTF-8.
     pub(crate) fn text(&self) -> Result<String, ProviderError> {
-        String::from_utf8(self.body.to_vec()).map_err(|error| self.unexpected().with_source(error.utf8_error()))
+        String::from_utf8(self.body.to_vec())
+            .map_err(|error| self.unexpected().with_source(error.utf8_error()))
     }
 
     fn unexpected(&self) -> ProviderError {

@@ -16,13 +16,7 @@ const HEADERS: &[&str] = &[
     "x-request-id",
 ];
 
-const QUERY: &[&str] = &[
-    "AreaCode",
-    "Page",
-    "PageSize",
-    "VoiceEnabled",
-    "page_size",
-];
+const QUERY: &[&str] = &["AreaCode", "Page", "PageSize", "VoiceEnabled", "page_size"];
 
 const REDACTED: &str = "REDACTED";
 
@@ -67,7 +61,10 @@ mod tests {
 
     #[test]
     fn a_query_value_that_is_not_on_the_list_does_not_print() {
-        let query = [("PageSize", "5".to_owned()), ("PhoneNumber", "+12125550142".to_owned())];
+        let query = [
+            ("PageSize", "5".to_owned()),
+            ("PhoneNumber", "+12125550142".to_owned()),
+        ];
         let printed = format!("{:?}", Query(&query));
         assert_eq!(printed, r#"{"PageSize": "5", "PhoneNumber": "REDACTED"}"#);
     }

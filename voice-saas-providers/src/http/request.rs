@@ -7,7 +7,7 @@ use http::Method;
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::{retry::Effect, redact};
+use super::{redact, retry::Effect};
 
 /// What a request carries.
 pub(super) struct Body {
@@ -63,6 +63,10 @@ impl Request {
     }
 
     /// Adds a query parameter.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers pass numbers, texts and references alike"
+    )]
     pub(crate) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
         self.query.push((name, value.to_string()));
         self
@@ -118,7 +122,10 @@ impl fmt::Debug for Request {
             .field("method", &self.method)
             .field("path", &path)
             .field("query", &redact::Query(&self.query))
-            .field("body_bytes", &self.body.as_ref().map_or(0, |body| body.bytes.len()))
+            .field(
+                "body_bytes",
+                &self.body.as_ref().map_or(0, |body| body.bytes.len()),
+            )
             .field("effect", &self.effect)
             .finish_non_exhaustive()
     }

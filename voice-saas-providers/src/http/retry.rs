@@ -8,7 +8,10 @@ use voice_saas_core::provider::{ProviderError, Recovery};
 
 /// What sending a request twice would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the retry rule decides for each of the three")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the retry rule decides for each of the three"
+)]
 pub enum Effect {
     /// Nothing more than sending it once.
     Read,
@@ -206,7 +209,10 @@ mod tests {
     fn the_last_attempt_is_final() {
         let policy = RetryPolicy::default().with_max_attempts(2);
         assert_eq!(policy.next(2, Effect::Read, retry(None), 0.5), Step::Fail);
-        assert_eq!(RetryPolicy::none().next(1, Effect::Read, retry(None), 0.5), Step::Fail);
+        assert_eq!(
+            RetryPolicy::none().next(1, Effect::Read, retry(None), 0.5),
+            Step::Fail
+        );
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn whole_text(error: &ProviderError) -> String {
     let mut text = format!("{error} {error:?}");
     let mut source = error.source();
     while let Some(cause) = source {
-        text += &format!(" {cause}");
+        text = format!("{text} {cause}");
         source = cause.source();
     }
     text
@@ -74,7 +74,10 @@ async fn a_request_carries_credentials_parameters_and_body() {
         .and(query_param("StartTime>", "a b"))
         .and(header("x-key", "hunter2"))
         .and(header("accept", "text/plain"))
-        .and(header("user-agent", concat!("voice-saas/", env!("CARGO_PKG_VERSION"))))
+        .and(header(
+            "user-agent",
+            concat!("voice-saas/", env!("CARGO_PKG_VERSION")),
+        ))
         .and(header("content-type", "application/json"))
         .and(body_string(r#"{"a":1}"#))
         .respond_with(ResponseTemplate::new(200).set_body_json(json!({"b": 2})))
@@ -91,7 +94,6 @@ async fn a_request_carries_credentials_parameters_and_body() {
     assert_eq!(response.status, StatusCode::OK);
     assert_eq!(response.json::<Value>().unwrap(), json!({"b": 2}));
     assert_eq!(response.text().unwrap(), r#"{"b":2}"#);
-    assert_eq!(client.base_url().path(), "/v1/");
 }
 
 #[tokio::test]
@@ -147,7 +149,11 @@ fn a_status_alone_says_what_may_be_done() {
         (429, ErrorKind::RateLimited { retry_after: None }),
         (500, ErrorKind::ServerError),
     ] {
-        assert_eq!(Failure::by_status(StatusCode::from_u16(status).unwrap()).kind, kind, "{status}");
+        assert_eq!(
+            Failure::by_status(StatusCode::from_u16(status).unwrap()).kind,
+            kind,
+            "{status}"
+        );
     }
 }
 
@@ -166,7 +172,7 @@ async fn too_long_a_wait_is_left_to_the_caller() {
     let template = ResponseTemplate::new(429).insert_header("retry-after", "60");
     let (_server, client) = answering(template, 1).await;
     let (answer, slept) = send(&client, Request::get("read", "/")).await;
-    let retry_after = Some(Duration::from_secs(60));
+    let retry_after = Some(Duration::from_mins(1));
     assert_eq!(answer.unwrap_err().kind(), ErrorKind::RateLimited { retry_after });
     assert!(slept.is_empty());
 }
@@ -181,13 +187,13 @@ async fn a_purchase_that_met_a_server_error_is_not_sent_again() {
 
 #[tokio::test]
 async fn a_purchase_that_timed_out_is_not_sent_again() {
-    let template = ResponseTemplate::new(200).set_delay(Duration::from_secs(600));
+    let template = ResponseTemplate::new(200).set_delay(Duration::from_mins(10));
     let (server, _) = answering(template, 1).await;
     let client = builder(&server.uri())
-        .with_timeout(Duration::from_secs(600))
+        .with_timeout(Duration::from_mins(10))
         .build()
         .unwrap();
-    let request = Request::post("buy", "/").timeout(Duration::from_millis(200));
+    let request = Request::post("buy", "/").timeout(Duration::from_secs(1));
     let (answer, slept) = send(&client, request).await;
     assert_eq!(answer.unwrap_err().kind(), ErrorKind::TimedOut);
     assert!(slept.is_empty());
@@ -210,7 +216,10 @@ async fn what_the_provider_recognises_is_sent_again_after_a_server_error() {
 #[tokio::test]
 async fn without_a_policy_nothing_is_sent_again() {
     let (server, _) = answering(ResponseTemplate::new(429), 1).await;
-    let client = builder(&server.uri()).with_retry(RetryPolicy::none()).build().unwrap();
+    let client = builder(&server.uri())
+        .with_retry(RetryPolicy::none())
+        .build()
+        .unwrap();
     let (answer, _) = send(&client, Request::get("read", "/")).await;
     assert!(answer.is_err());
 }
@@ -259,7 +268,11 @@ async fn a_connection_that_breaks_mid_way_leaves_it_open_what_happened() {
             stream.write_all(half_an_answer.as_bytes()).await.unwrap();
         };
         let ((answer, slept), ()) = tokio::join!(send(&client, Request::post("buy", "/")), server);
-        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Interrupted, "{half_an_answer}");
+        assert_eq!(
+            answer.unwrap_err().kind(),
+            ErrorKind::Interrupted,
+            "{half_an_answer}"
+        );
         assert!(slept.is_empty());
     }
 }
@@ -291,7 +304,10 @@ async fn an_attempt_holds_one_of_the_accounts_slots() {
     let server = async {
         let mut stream = accept(&listener).await;
         assert_eq!(client.free_slots(), 0);
-        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+            .await
+            .unwrap();
     };
     let (answer, ()) = tokio::join!(client.send(Request::get("read", "/")), server);
     assert!(answer.unwrap().body.is_empty());
@@ -316,20 +332,33 @@ async fn credentials_go_to_no_other_host() {
         .mount(&other)
         .await;
     let at = format!("@{}/", other.address());
-    for next in [&*format!("{}/page2", other.uri()), &at, "page2", "", "http://", "ftp://127.0.0.1/"] {
+    for next in [
+        &*format!("{}/page2", other.uri()),
+        &at,
+        "page2",
+        "",
+        "http://",
+        "ftp://127.0.0.1/",
+    ] {
         let (answer, _) = send(&client, Request::get("list", next)).await;
         assert_eq!(answer.unwrap_err().kind(), ErrorKind::Invalid, "{next}");
     }
-    let (answer, _) = send(&client, Request::get("list", format!("{}/page2?a=%2B", server.uri()))).await;
+    let (answer, _) = send(
+        &client,
+        Request::get("list", format!("{}/page2?a=%2B", server.uri())),
+    )
+    .await;
     assert!(answer.is_ok());
-    assert_eq!(server.received_requests().await.unwrap()[0].url.query(), Some("a=%2B"));
+    assert_eq!(
+        server.received_requests().await.unwrap()[0].url.query(),
+        Some("a=%2B")
+    );
 }
 
 #[test]
 fn a_client_prints_no_secret() {
     let builder = builder("https://user:hunter2@example.com/hunter2");
-    let mut printed = format!("{builder:?}");
-    printed += &format!("{:?}", builder.build().unwrap());
+    let printed = [format!("{builder:?}"), format!("{:?}", builder.build().unwrap())].concat();
     assert!(printed.contains("acme"), "{printed}");
     assert!(!printed.contains("hunter2"), "{printed}");
 }
