@@ -13,12 +13,14 @@ use crate::{
     call::{CallTokens, Calls, InboundCalls, LiveCalls, RouteCache, Tool, Tools},
     clock::Ambient,
     event::EventSink,
+    idempotency::Idempotency,
     job::Jobs,
     ledger::RateTable,
     number::Numbers,
     provider::{
         ErrorKind, ProviderError, ProviderName, telephony::TelephonyProvider, voice_agent::VoiceAgentProvider,
     },
+    secret::Sealer,
     store::Store,
     tenant::Tenants,
 };
@@ -105,6 +107,7 @@ struct Inner {
     passwords: Passwords,
     access_tokens: AccessTokens,
     call_tokens: CallTokens,
+    sealer: Sealer,
     routes: RouteCache,
     live: LiveCalls,
     tools: Tools,
@@ -206,6 +209,7 @@ impl VoiceSaasBuilder {
             passwords: Passwords::new(),
             access_tokens: AccessTokens::new(&self.key, self.settings.access_lifetime),
             call_tokens: CallTokens::new(&self.key),
+            sealer: Sealer::new(&self.key),
             routes: RouteCache::new(),
             live: LiveCalls::default(),
             tasks: TaskTracker::new(),
@@ -271,6 +275,11 @@ impl VoiceSaas {
     /// Calls as carriers and platforms tell of them.
     pub fn inbound(&self) -> InboundCalls<'_> {
         InboundCalls::new(self)
+    }
+
+    /// Requests that are done once, however often they are sent.
+    pub fn idempotency(&self) -> Idempotency<'_> {
+        Idempotency::new(self)
     }
 
     /// Durable jobs: running them, looking at them.
@@ -397,6 +406,10 @@ impl VoiceSaas {
 
     pub(crate) fn call_tokens(&self) -> &CallTokens {
         &self.0.call_tokens
+    }
+
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.0.sealer
     }
 
     pub(crate) fn routes(&self) -> &RouteCache {

@@ -1,9 +1,13 @@
 //! `Idempotency-Key`: the same key and the same body get the same answer.
 
+mod service;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::store::StoreError;
+
+pub use service::{Idempotency, KeyedRequest};
 
 /// An answer that was given to a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +15,7 @@ use crate::store::StoreError;
 pub struct StoredAnswer {
     /// The HTTP status.
     pub status: u16,
-    /// The JSON body.
+    /// The JSON body. A repository gets it sealed: an answer may hold a secret that is shown once.
     pub body: Vec<u8>,
 }
 

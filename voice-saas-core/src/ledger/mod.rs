@@ -16,7 +16,7 @@ pub use rate::{Rate, RateError, RateTable};
 /// One cost of one call. Keyed by `(call, kind, rating version)`: writing it again changes nothing, and a better
 /// figure is a new entry with a new version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "stores build it")]
 pub struct LedgerEntry {
     /// Its id.
     pub id: EntryId,

@@ -1,28 +1,34 @@
 //! The bridge between a call's media socket and an agent's socket.
 //!
 //! One future per call owns both sockets and is polled whenever either has something: a frame that arrives is
-//! translated and written to the other side in the same poll, without a task switch and without waiting for the
-//! other direction. A side that does not take its frames fills a bounded queue, and then nothing more is read
-//! from the other.
+//! translated and written to the other side in the same poll, without a task switch. Neither direction waits for
+//! the other. The caller's socket is always read, because a hang-up comes that way too: for an agent that does not
+//! listen, old audio is dropped. A carrier that does not take the agent's words makes the agent wait.
+
+mod queue;
+mod surface;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::VecDeque,
     future::Future,
+    ops::ControlFlow::{self, Break, Continue},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use futures_core::Stream;
-use futures_sink::Sink;
+use bytes::BytesMut;
 use tokio::{
-    sync::mpsc,
+    sync::mpsc::{self, error::TrySendError},
     time::{Instant, Sleep},
 };
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::{Audio, MediaCommand, MediaEvent, MediaStreamCodec};
+use self::queue::{ToAgent, ToCaller};
+pub use self::surface::MediaSocket;
+pub(crate) use self::surface::{BridgeEnd, BridgeLimits, BridgeOutlets, ToolRequest};
+use super::{MediaCommand, MediaEvent, MediaStreamCodec};
 use crate::{
     call::CallEventKind,
     provider::{
@@ -32,68 +38,24 @@ use crate::{
     },
 };
 
-/// A media socket's text messages, in both directions.
-pub trait MediaSocket:
-    Stream<Item = Result<Bytes, BoxError>> + Sink<Bytes, Error = BoxError> + Send + Unpin
-{
-}
-
-impl<T> MediaSocket for T where
-    T: Stream<Item = Result<Bytes, BoxError>> + Sink<Bytes, Error = BoxError> + Send + Unpin
-{
-}
-
-/// Frames that may wait for a side before nothing more is read from the other: half a second of audio to the
-/// agent; an agent sends whole sentences at once, and interrupting drops them.
-const TO_AGENT: usize = 25;
-const TO_CALLER: usize = 256;
-
-/// How often the watchdogs look.
+/// How often the watchdogs look when nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How often a poll looks at both sockets before the watchdogs and other calls have their turn.
+const ROUNDS: usize = 64;
 
 /// The mark behind the agent's last words.
 const LAST_WORDS: &str = "last-words";
 
-/// How a bridge ended.
-#[derive(Debug)]
-pub(crate) enum BridgeEnd {
-    /// The carrier said that the stream is over.
-    CallerHungUp,
-    /// The agent closed the conversation, and its last words were played.
-    AgentEnded,
-    /// The agent's socket failed.
-    AgentFailed(Option<ProviderError>),
-    /// The media socket closed or failed without a word.
-    MediaLost,
-    /// The call is as long as calls may be.
-    MaxDuration,
-    /// The media socket went silent.
-    Silence,
-    /// Somebody ended it from outside.
-    Ended,
-}
-
-/// How long things may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BridgeLimits {
-    pub(crate) max_call: Duration,
-    pub(crate) media_silence: Duration,
-    pub(crate) agent_silence: Duration,
-    pub(crate) last_words: Duration,
-}
-
-/// A tool that the agent called, and how to answer it.
-#[derive(Debug)]
-pub(crate) struct ToolRequest {
-    pub(crate) call: ToolCall,
-    pub(crate) answer: mpsc::Sender<AgentCommand>,
-}
-
-/// What a bridge tells the rest of the library while it runs. Neither channel is ever waited for.
-#[derive(Debug)]
-pub(crate) struct BridgeOutlets {
-    pub(crate) journal: mpsc::Sender<CallEventKind>,
-    pub(crate) tools: mpsc::Sender<ToolRequest>,
+/// How the agent's side is.
+enum Agent {
+    /// It hears and speaks.
+    Listens,
+    /// Its socket takes nothing any more, for this reason. What it still has to say may explain it better: an
+    /// agent that hangs up may break a write before its close is read.
+    Deaf(ProviderError),
+    /// It hung up; its last words may be played until then.
+    Gone(Instant),
 }
 
 pub(crate) struct Bridge<S> {
@@ -103,8 +65,8 @@ pub(crate) struct Bridge<S> {
     expected_call: Option<ProviderCallId>,
     outlets: BridgeOutlets,
     limits: BridgeLimits,
-    to_agent: VecDeque<AgentCommand>,
-    to_caller: VecDeque<Bytes>,
+    to_agent: ToAgent,
+    to_caller: ToCaller,
     buffer: BytesMut,
     tool_answers: mpsc::Receiver<AgentCommand>,
     tool_answerer: mpsc::Sender<AgentCommand>,
@@ -113,18 +75,12 @@ pub(crate) struct Bridge<S> {
     began: Instant,
     heard_caller: Instant,
     heard_agent: Instant,
+    /// When the carrier last had all that it could be given, or took a part of it.
+    carrier_took: Instant,
     started: bool,
-    /// Audio that came before the media stream had started.
-    early: VecDeque<Audio>,
-    /// Until when the agent's last words may be played; it has hung up.
-    farewell: Option<Instant>,
-}
-
-/// What one look at a source found.
-enum Look {
-    Nothing,
-    Something,
-    End(BridgeEnd),
+    agent: Agent,
+    /// Why the carrier takes nothing any more; what it still has to say may be that the caller hung up.
+    carrier_broke: Option<BoxError>,
 }
 
 impl<S: MediaSocket> Bridge<S> {
@@ -146,8 +102,8 @@ impl<S: MediaSocket> Bridge<S> {
             expected_call,
             outlets,
             limits,
-            to_agent: VecDeque::new(),
-            to_caller: VecDeque::new(),
+            to_agent: ToAgent::default(),
+            to_caller: ToCaller::default(),
             buffer: BytesMut::new(),
             tool_answers,
             tool_answerer,
@@ -156,9 +112,10 @@ impl<S: MediaSocket> Bridge<S> {
             began: now,
             heard_caller: now,
             heard_agent: now,
+            carrier_took: now,
             started: false,
-            early: VecDeque::new(),
-            farewell: None,
+            agent: Agent::Listens,
+            carrier_broke: None,
         }
     }
 
@@ -176,7 +133,7 @@ impl<S: MediaSocket> Bridge<S> {
 
     fn tell_caller(&mut self, command: MediaCommand<'_>) {
         match self.codec.encode(command, &mut self.buffer) {
-            Ok(()) => self.to_caller.push_back(self.buffer.split().freeze()),
+            Ok(()) => self.to_caller.send(self.buffer.split().freeze()),
             Err(error) => {
                 self.buffer.clear();
                 tracing::warn!("a media message was not sent: {error}");
@@ -184,82 +141,110 @@ impl<S: MediaSocket> Bridge<S> {
         }
     }
 
-    fn hear_caller(&mut self, cx: &mut Context<'_>) -> Look {
-        if self.to_agent.len() >= TO_AGENT {
-            return Look::Nothing;
+    /// Nothing is kept for an agent that does not listen.
+    fn tell_agent(&mut self, command: AgentCommand) {
+        if matches!(self.agent, Agent::Listens) {
+            self.to_agent.tell(command);
         }
-        let message = match Pin::new(&mut self.socket).poll_next(cx) {
-            Poll::Pending => return Look::Nothing,
-            Poll::Ready(None) => return Look::End(self.media_gone()),
-            Poll::Ready(Some(Err(error))) => {
-                tracing::info!("the media socket failed: {error}");
-                return Look::End(self.media_gone());
-            }
-            Poll::Ready(Some(Ok(message))) => message,
-        };
-        match self.codec.decode(&message) {
-            Ok(MediaEvent::Audio(audio)) => {
-                self.heard_caller = Instant::now();
-                if self.farewell.is_none() {
-                    self.to_agent.push_back(AgentCommand::Audio(audio));
-                }
-            }
-            Ok(MediaEvent::Started { call }) => {
-                if self
-                    .expected_call
-                    .as_ref()
-                    .is_some_and(|expected| *expected != call)
-                {
-                    tracing::warn!("the media stream belongs to another call");
-                    return Look::End(BridgeEnd::MediaLost);
-                }
-                self.started = true;
-                self.heard_caller = Instant::now();
-                while let Some(audio) = self.early.pop_front() {
-                    self.tell_caller(MediaCommand::Audio(&audio));
-                }
-                if self.farewell.is_some() {
-                    self.tell_caller(MediaCommand::Mark(LAST_WORDS));
-                }
-            }
-            Ok(MediaEvent::Dtmf(digit)) => {
-                self.note(CallEventKind::Dtmf { digit });
-                self.to_agent.push_back(AgentCommand::Context(format!(
-                    "The caller pressed the key {digit}."
-                )));
-            }
-            Ok(MediaEvent::Mark(name)) if name == LAST_WORDS => return Look::End(BridgeEnd::AgentEnded),
-            Ok(MediaEvent::Stopped) => return Look::End(BridgeEnd::CallerHungUp),
-            Ok(MediaEvent::Mark(_) | MediaEvent::Ignored) => {}
-            Err(error) => tracing::warn!("a media message was not understood: {error}"),
-        }
-        Look::Something
     }
 
-    fn hear_agent(&mut self, cx: &mut Context<'_>) -> Look {
-        if self.farewell.is_some() || self.to_caller.len() >= TO_CALLER || self.early.len() >= TO_CALLER {
-            return Look::Nothing;
+    fn hear_caller(&mut self, cx: &mut Context<'_>) -> ControlFlow<BridgeEnd, bool> {
+        let message = match Pin::new(&mut self.socket).poll_next(cx) {
+            Poll::Ready(Some(Ok(message))) => message,
+            Poll::Ready(Some(Err(error))) => return Break(self.media_failed(&error)),
+            Poll::Ready(None) => return Break(self.carrier_gone(BridgeEnd::MediaLost)),
+            Poll::Pending => {
+                return match self.carrier_broke.take() {
+                    Some(error) => Break(self.media_failed(&error)),
+                    None => Continue(false),
+                };
+            }
+        };
+        match self.codec.decode(&message) {
+            Ok(MediaEvent::Started { call }) => self.start(&call)?,
+            Ok(MediaEvent::Stopped) => return Break(self.carrier_gone(BridgeEnd::CallerHungUp)),
+            // Before it starts, nobody knows whose stream it is.
+            Ok(_) if !self.started => {}
+            Ok(MediaEvent::Audio(audio)) => {
+                self.heard_caller = Instant::now();
+                if matches!(self.agent, Agent::Listens) {
+                    self.to_agent.hear(audio);
+                }
+            }
+            Ok(MediaEvent::Dtmf(digit)) => self.pressed(digit),
+            Ok(MediaEvent::Mark(name)) if name == LAST_WORDS => return Break(BridgeEnd::AgentEnded),
+            Ok(MediaEvent::Mark(_) | MediaEvent::Ignored) => {}
+            Err(error) => {
+                metrics::counter!("voice_saas_media_messages_malformed_total").increment(1);
+                tracing::debug!("a media message was not understood: {error}");
+            }
         }
-        let event = match Pin::new(&mut self.session).poll_next(cx) {
-            Poll::Pending => return Look::Nothing,
+        Continue(true)
+    }
+
+    fn start(&mut self, call: &ProviderCallId) -> ControlFlow<BridgeEnd> {
+        if self
+            .expected_call
+            .as_ref()
+            .is_some_and(|expected| expected != call)
+        {
+            tracing::warn!("the media stream belongs to another call");
+            return Break(BridgeEnd::MediaLost);
+        }
+        self.started = true;
+        self.heard_caller = Instant::now();
+        for audio in self.to_caller.take_early() {
+            self.tell_caller(MediaCommand::Audio(&audio));
+        }
+        if matches!(self.agent, Agent::Gone(_)) {
+            self.tell_caller(MediaCommand::Mark(LAST_WORDS));
+        }
+        Continue(())
+    }
+
+    fn pressed(&mut self, digit: char) {
+        self.note(CallEventKind::Dtmf { digit });
+        if self.to_agent.is_full() {
+            tracing::warn!("the agent was not told of a key: it does not listen");
+        } else {
+            self.tell_agent(AgentCommand::Context(format!(
+                "The caller pressed the key {digit}."
+            )));
+        }
+    }
+
+    fn hear_agent(&mut self, cx: &mut Context<'_>) -> ControlFlow<BridgeEnd, bool> {
+        if matches!(self.agent, Agent::Gone(_)) || self.to_caller.is_full() || self.to_agent.is_full() {
+            return Continue(false);
+        }
+        let event = match self.session.as_mut().poll_next(cx) {
+            Poll::Ready(Some(Ok(event))) => event,
+            Poll::Ready(Some(Err(error))) => return Break(BridgeEnd::AgentFailed(Some(error))),
             Poll::Ready(None) => {
-                self.farewell = Some(Instant::now() + self.limits.last_words);
+                self.agent = Agent::Gone(Instant::now() + self.limits.last_words);
+                self.to_agent.clear();
                 if self.started {
                     self.tell_caller(MediaCommand::Mark(LAST_WORDS));
                 }
-                return Look::Something;
+                return Continue(true);
             }
-            Poll::Ready(Some(Err(error))) => return Look::End(BridgeEnd::AgentFailed(Some(error))),
-            Poll::Ready(Some(Ok(event))) => event,
+            Poll::Pending => {
+                return match std::mem::replace(&mut self.agent, Agent::Listens) {
+                    Agent::Deaf(error) => Break(BridgeEnd::AgentFailed(Some(error))),
+                    agent => {
+                        self.agent = agent;
+                        Continue(false)
+                    }
+                };
+            }
         };
         self.heard_agent = Instant::now();
         match event {
             AgentEvent::Audio(audio) if self.started => self.tell_caller(MediaCommand::Audio(&audio)),
-            AgentEvent::Audio(audio) => self.early.push_back(audio),
+            AgentEvent::Audio(audio) => self.to_caller.keep(audio),
             AgentEvent::Interrupted => {
                 // What is queued here was spoken before the interruption; what the carrier holds, it drops.
                 self.to_caller.clear();
-                self.early.clear();
                 if self.started {
                     self.tell_caller(MediaCommand::Clear);
                 }
@@ -270,7 +255,7 @@ impl<S: MediaSocket> Bridge<S> {
             AgentEvent::ToolCall(call) => self.call_tool(call),
             AgentEvent::Ready { .. } | AgentEvent::Idle => {}
         }
-        Look::Something
+        Continue(true)
     }
 
     fn call_tool(&mut self, call: ToolCall) {
@@ -278,97 +263,111 @@ impl<S: MediaSocket> Bridge<S> {
             tool: call.name.clone(),
             arguments: call.arguments.clone(),
         });
-        let id = call.id.clone();
         let request = ToolRequest {
             call,
             answer: self.tool_answerer.clone(),
         };
-        if self.outlets.tools.try_send(request).is_err() {
-            self.to_agent.push_back(AgentCommand::ToolResult {
-                id,
+        let refused = self.outlets.tools.try_send(request);
+        if let Err(TrySendError::Full(request) | TrySendError::Closed(request)) = refused {
+            self.note(CallEventKind::ToolAnswered {
+                tool: request.call.name,
+                is_error: true,
+            });
+            self.tell_agent(AgentCommand::ToolResult {
+                id: request.call.id,
                 result: "Too many things at once. Try again in a moment.".to_owned(),
                 is_error: true,
             });
         }
     }
 
-    fn hear_tools(&mut self, cx: &mut Context<'_>) -> Look {
-        match self.tool_answers.poll_recv(cx) {
-            Poll::Ready(Some(answer)) => {
-                self.to_agent.push_back(answer);
-                Look::Something
-            }
-            Poll::Ready(None) | Poll::Pending => Look::Nothing,
+    fn hear_tools(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.to_agent.is_full() {
+            return false;
+        }
+        let answer = self.tool_answers.poll_recv(cx);
+        let Poll::Ready(Some(answer)) = answer else {
+            return false;
+        };
+        self.tell_agent(answer);
+        true
+    }
+
+    fn speak_to_agent(&mut self, cx: &mut Context<'_>) -> bool {
+        if !matches!(self.agent, Agent::Listens) {
+            return false;
+        }
+        self.to_agent
+            .write(&mut self.session, cx)
+            .unwrap_or_else(|error| {
+                self.to_agent.clear();
+                self.agent = Agent::Deaf(error);
+                true
+            })
+    }
+
+    fn speak_to_caller(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.carrier_broke.is_some() {
+            return false;
+        }
+        let moved = self
+            .to_caller
+            .write(&mut self.socket, cx)
+            .unwrap_or_else(|error| {
+                self.to_caller.clear();
+                self.carrier_broke = Some(error);
+                true
+            });
+        if moved || self.to_caller.is_written() {
+            self.carrier_took = Instant::now();
+        }
+        moved
+    }
+
+    fn media_failed(&self, error: &BoxError) -> BridgeEnd {
+        tracing::info!("the media socket failed: {error}");
+        self.carrier_gone(BridgeEnd::MediaLost)
+    }
+
+    /// After the agent hung up, it does not matter how the carrier goes.
+    fn carrier_gone(&self, end: BridgeEnd) -> BridgeEnd {
+        match self.agent {
+            Agent::Gone(_) => BridgeEnd::AgentEnded,
+            Agent::Listens | Agent::Deaf(_) => end,
         }
     }
 
-    /// Writes what waits for the agent, as far as it takes it.
-    fn speak_to_agent(&mut self, cx: &mut Context<'_>) -> Result<(), ProviderError> {
-        let mut session = self.session.as_mut();
-        while !self.to_agent.is_empty() {
-            match session.as_mut().poll_ready(cx) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(ready) => ready?,
-            }
-            if let Some(command) = self.to_agent.pop_front() {
-                session.as_mut().start_send(command)?;
-            }
+    /// Whether anything takes too long. To be asked after what waits was read: a process that stood still for a
+    /// while finds the proof of life in its sockets.
+    fn watch(&self) -> ControlFlow<BridgeEnd> {
+        let now = Instant::now();
+        if now - self.began >= self.limits.max_call {
+            return Break(BridgeEnd::MaxDuration);
         }
-        match session.poll_flush(cx) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(flushed) => flushed,
+        if now - self.heard_caller >= self.limits.media_silence {
+            return Break(self.carrier_gone(BridgeEnd::Silence));
         }
-    }
-
-    /// Writes what waits for the caller, as far as the carrier takes it.
-    fn speak_to_caller(&mut self, cx: &mut Context<'_>) -> Result<(), BoxError> {
-        let mut socket = Pin::new(&mut self.socket);
-        while !self.to_caller.is_empty() {
-            match socket.as_mut().poll_ready(cx) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(ready) => ready?,
-            }
-            if let Some(message) = self.to_caller.pop_front() {
-                socket.as_mut().start_send(message)?;
-            }
+        if !self.to_caller.is_written() && now - self.carrier_took >= self.limits.media_silence {
+            return Break(self.carrier_gone(BridgeEnd::MediaLost));
         }
-        match socket.poll_flush(cx) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(flushed) => flushed,
+        match self.agent {
+            Agent::Gone(until) if now >= until => Break(BridgeEnd::AgentEnded),
+            Agent::Listens | Agent::Deaf(_) if now - self.heard_agent >= self.limits.agent_silence => {
+                Break(BridgeEnd::AgentFailed(None))
+            }
+            _ => Continue(()),
         }
     }
 
-    /// After the agent hung up, a carrier that closes is no loss.
-    fn media_gone(&self) -> BridgeEnd {
-        if self.farewell.is_some() {
-            BridgeEnd::AgentEnded
-        } else {
-            BridgeEnd::MediaLost
-        }
-    }
-
-    fn watch(&mut self, cx: &mut Context<'_>) -> Option<BridgeEnd> {
-        if self.cancelled.as_mut().poll(cx).is_ready() {
-            return Some(BridgeEnd::Ended);
-        }
-        while self.tick.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            if now - self.began >= self.limits.max_call {
-                return Some(BridgeEnd::MaxDuration);
-            }
-            if now - self.heard_caller >= self.limits.media_silence {
-                return Some(BridgeEnd::Silence);
-            }
-            match self.farewell {
-                Some(until) if now >= until => return Some(BridgeEnd::AgentEnded),
-                None if now - self.heard_agent >= self.limits.agent_silence => {
-                    return Some(BridgeEnd::AgentFailed(None));
-                }
-                _ => {}
-            }
-            self.tick.as_mut().reset(now + TICK);
-        }
-        None
+    /// Takes one thing from each source and writes all that can be written. Whether anything moved: after a round
+    /// in which nothing did, each source has the waker, or stands behind a full queue whose sink has it.
+    fn round(&mut self, cx: &mut Context<'_>) -> ControlFlow<BridgeEnd, bool> {
+        let mut moved = self.hear_caller(cx)?;
+        moved |= self.hear_agent(cx)?;
+        moved |= self.hear_tools(cx);
+        moved |= self.speak_to_agent(cx);
+        moved |= self.speak_to_caller(cx);
+        Continue(moved)
     }
 }
 
@@ -377,34 +376,29 @@ impl<S: MediaSocket> Future for Bridge<S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BridgeEnd> {
         let this = self.get_mut();
-        if let Some(end) = this.watch(cx) {
+        if this.cancelled.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(BridgeEnd::Ended);
+        }
+        while this.tick.as_mut().poll(cx).is_ready() {
+            this.tick.as_mut().reset(Instant::now() + TICK);
+        }
+        let mut moved = true;
+        for _ in 0..ROUNDS {
+            match this.round(cx) {
+                Continue(true) => {}
+                Continue(false) => {
+                    moved = false;
+                    break;
+                }
+                Break(end) => return Poll::Ready(end),
+            }
+        }
+        if let Break(end) = this.watch() {
             return Poll::Ready(end);
         }
-        loop {
-            let mut heard = false;
-            for look in [this.hear_caller(cx), this.hear_agent(cx), this.hear_tools(cx)] {
-                match look {
-                    Look::Nothing => {}
-                    Look::Something => heard = true,
-                    Look::End(end) => return Poll::Ready(end),
-                }
-            }
-            let (waiting_for_agent, waiting_for_caller) = (this.to_agent.len(), this.to_caller.len());
-            if let Err(error) = this.speak_to_agent(cx)
-                && this.farewell.is_none()
-            {
-                return Poll::Ready(BridgeEnd::AgentFailed(Some(error)));
-            }
-            if let Err(error) = this.speak_to_caller(cx) {
-                tracing::info!("the media socket failed: {error}");
-                return Poll::Ready(this.media_gone());
-            }
-            // A queue that was full may have hidden a message behind it.
-            let room = (waiting_for_agent >= TO_AGENT && this.to_agent.len() < TO_AGENT)
-                || (waiting_for_caller >= TO_CALLER && this.to_caller.len() < TO_CALLER);
-            if !heard && !room {
-                return Poll::Pending;
-            }
+        if moved {
+            cx.waker().wake_by_ref();
         }
+        Poll::Pending
     }
 }

@@ -1,0 +1,83 @@
+-- The ledger, and what makes work durable: sagas, jobs, the outbox, idempotency keys.
+
+CREATE TABLE ledger (
+    tenant_id      BLOB   NOT NULL,
+    id             BLOB   NOT NULL,
+    call_id        BLOB   NOT NULL,
+    kind           TEXT   NOT NULL,
+    provider       TEXT   NOT NULL,
+    quantity       BIGINT NOT NULL,
+    unit           TEXT   NOT NULL,
+    amount_micros  BIGINT NOT NULL,
+    currency       TEXT   NOT NULL,
+    rating_version TEXT   NOT NULL,
+    at             BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, call_id) REFERENCES calls (tenant_id, id)
+);
+CREATE UNIQUE INDEX ledger_key ON ledger (tenant_id, call_id, kind, rating_version);
+
+CREATE TABLE sagas (
+    tenant_id  BLOB    NOT NULL REFERENCES tenants (id),
+    id         BLOB    NOT NULL,
+    kind       TEXT    NOT NULL,
+    status     TEXT    NOT NULL,
+    step       INTEGER NOT NULL,
+    attempts   INTEGER NOT NULL,
+    state      TEXT    NOT NULL,
+    error      TEXT,
+    version    BIGINT  NOT NULL,
+    created_at BIGINT  NOT NULL,
+    updated_at BIGINT  NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
+-- Workers know a job by its id alone, so the id is the key; the platform's own jobs have no tenant.
+CREATE TABLE jobs (
+    id           BLOB    NOT NULL PRIMARY KEY,
+    tenant_id    BLOB    REFERENCES tenants (id),
+    kind         TEXT    NOT NULL,
+    payload      TEXT    NOT NULL,
+    state        TEXT    NOT NULL,
+    run_at       BIGINT  NOT NULL,
+    attempt      INTEGER NOT NULL,
+    max_attempts INTEGER NOT NULL,
+    fence        BIGINT  NOT NULL,
+    lease_until  BIGINT,
+    unique_key   TEXT,
+    error        TEXT,
+    created_at   BIGINT  NOT NULL,
+    finished_at  BIGINT
+);
+-- NULLs are distinct in a unique index, so the platform's own jobs have an index of their own.
+CREATE UNIQUE INDEX jobs_key ON jobs (tenant_id, unique_key)
+    WHERE state IN ('ready', 'leased') AND tenant_id IS NOT NULL;
+CREATE UNIQUE INDEX jobs_system_key ON jobs (unique_key)
+    WHERE state IN ('ready', 'leased') AND tenant_id IS NULL;
+CREATE INDEX jobs_ready ON jobs (run_at, id, tenant_id) WHERE state = 'ready';
+CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'leased';
+CREATE INDEX jobs_finished ON jobs (finished_at) WHERE state = 'finished';
+CREATE INDEX jobs_newest ON jobs (created_at, id);
+CREATE INDEX jobs_newest_of_state ON jobs (state, created_at, id);
+
+CREATE TABLE outbox (
+    tenant_id    BLOB   NOT NULL REFERENCES tenants (id),
+    id           BLOB   NOT NULL,
+    kind         TEXT   NOT NULL,
+    payload      TEXT   NOT NULL,
+    at           BIGINT NOT NULL,
+    delivered_at BIGINT,
+    PRIMARY KEY (tenant_id, id)
+) WITHOUT ROWID;
+CREATE INDEX outbox_undelivered ON outbox (id) WHERE delivered_at IS NULL;
+
+CREATE TABLE idempotency_keys (
+    tenant_id    BLOB    NOT NULL REFERENCES tenants (id),
+    route        TEXT    NOT NULL,
+    key          TEXT    NOT NULL,
+    request_hash BLOB    NOT NULL,
+    started_at   BIGINT  NOT NULL,
+    status       INTEGER,
+    body         BLOB,
+    PRIMARY KEY (tenant_id, route, key)
+) WITHOUT ROWID;

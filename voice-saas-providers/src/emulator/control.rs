@@ -1,0 +1,295 @@
+//! `/_control`: tests and demos place calls, look at the state, inject faults, and move the clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use url::Url;
+
+use super::clock;
+use super::fault::{self, FaultError};
+use super::twilio::{self, Callee, CallerAudio, Script, ScriptError};
+use super::world::World;
+
+/// Two minutes of audio in base64, with room for the texts.
+const LARGEST_BODY: usize = 2 * 1024 * 1024;
+const LONGEST_PARTY: usize = 64;
+
+/// A call to be placed to a number that the account owns.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PlaceCall {
+    from: String,
+    to: String,
+    script: Script,
+}
+
+impl PlaceCall {
+    /// A call that follows [`Script::new`].
+    #[must_use]
+    pub fn new(from: impl Into<String>, to: impl Into<String>) -> Self {
+        Self { from: from.into(), to: to.into(), script: Script::new() }
+    }
+
+    /// What the caller does.
+    #[must_use]
+    pub fn with_script(mut self, script: Script) -> Self {
+        self.script = script;
+        self
+    }
+}
+
+/// Why a control request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// The caller or the called number is empty or longer than 64 bytes.
+    #[error("from and to must be 1 to 64 bytes long")]
+    Party,
+    /// A part of the script is out of its limits.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    /// The fault is not possible.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    /// As many calls run as the emulator carries, or as many callees are known.
+    #[error("too many calls or callees; reset, or wait until calls have ended")]
+    TooMany,
+    /// The body cannot be understood.
+    #[error("{0}")]
+    Body(String),
+}
+
+impl ControlError {
+    fn answer(&self) -> Response {
+        let status = match self {
+            Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::Party | Self::Script(_) | Self::Fault(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        (status, Json(json!({"error": self.to_string()}))).into_response()
+    }
+}
+
+/// Places a call; answers its SID.
+pub(super) fn place_call(world: &Arc<World>, call: PlaceCall) -> Result<String, ControlError> {
+    if [&call.from, &call.to].iter().any(|party| party.is_empty() || party.len() > LONGEST_PARTY) {
+        return Err(ControlError::Party);
+    }
+    call.script.validate()?;
+    twilio::place(world, &call.from, &call.to, call.script).map_err(|_| ControlError::TooMany)
+}
+
+/// Decides what happens when a number is called.
+pub(super) fn set_callee(world: &World, number: String, callee: Callee) -> Result<(), ControlError> {
+    if let Callee::Answers(script) = &callee {
+        script.validate()?;
+    }
+    if number.is_empty() || number.len() > LONGEST_PARTY {
+        return Err(ControlError::Party);
+    }
+    if world.twilio.set_callee(number, callee) { Ok(()) } else { Err(ControlError::TooMany) }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallBody {
+    from: String,
+    to: String,
+    audio: Option<String>,
+    seconds: Option<u32>,
+    #[serde(default)]
+    say: Vec<String>,
+    dtmf: Option<String>,
+    #[serde(default)]
+    barge_in: bool,
+    probe: Option<bool>,
+    record: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CalleeBody {
+    number: String,
+    outcome: Outcome,
+    audio: Option<String>,
+    seconds: Option<u32>,
+    #[serde(default)]
+    say: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Answers,
+    Busy,
+    NoAnswer,
+    Unreachable,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultBody {
+    provider: String,
+    operation: String,
+    fault: String,
+    times: Option<u32>,
+    delay_ms: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockBody {
+    advance_seconds: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PostCallBody {
+    url: Url,
+}
+
+/// Reads a body; the message of an error names what is allowed.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
+    serde_json::from_slice(body).map_err(|error| ControlError::Body(error.to_string()))
+}
+
+fn audio(name: &str) -> Result<CallerAudio, ControlError> {
+    Ok(match name {
+        "speech" => CallerAudio::Speech,
+        "tone" => CallerAudio::Tone,
+        "silence" => CallerAudio::Silence,
+        encoded => CallerAudio::Ulaw(STANDARD.decode(encoded).map_err(|_| {
+            ControlError::Body("audio must be \"speech\", \"tone\", \"silence\" or μ-law in base64".into())
+        })?),
+    })
+}
+
+fn script(name: Option<&str>, say: Vec<String>, seconds: Option<u32>) -> Result<Script, ControlError> {
+    let mut script = Script::new();
+    if let Some(name) = name {
+        script = script.with_audio(audio(name)?);
+    }
+    if let Some(seconds) = seconds {
+        script = script.with_seconds(seconds);
+    }
+    Ok(say.into_iter().fold(script, Script::with_say))
+}
+
+/// The control routes.
+pub(super) fn router(world: Arc<World>) -> Router {
+    Router::new()
+        .route("/_control/calls", post(calls))
+        .route("/_control/calls/{call_sid}", get(call))
+        .route("/_control/callees", post(callees))
+        .route("/_control/state", get(state))
+        .route("/_control/faults", post(faults).delete(clear_faults))
+        .route("/_control/clock", post(advance))
+        .route("/_control/post_call_url", post(post_call_url))
+        .route("/_control/reset", post(reset))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(world)
+}
+
+async fn calls(State(world): State<Arc<World>>, body: Bytes) -> Response {
+    let placed = || {
+        let body: CallBody = read(&body)?;
+        let mut script = script(body.audio.as_deref(), body.say, body.seconds)?;
+        if body.barge_in {
+            script = script.with_barge_in();
+        }
+        if body.probe == Some(false) {
+            script = script.without_probe();
+        }
+        if body.record == Some(false) {
+            script = script.without_recording();
+        }
+        script = script.with_dtmf(body.dtmf.unwrap_or_default());
+        place_call(&world, PlaceCall { from: body.from, to: body.to, script })
+    };
+    match placed() {
+        Ok(call_sid) => (StatusCode::CREATED, Json(json!({"call_sid": call_sid}))).into_response(),
+        Err(error) => error.answer(),
+    }
+}
+
+async fn call(State(world): State<Arc<World>>, Path(call_sid): Path<String>) -> Response {
+    match world.twilio.report(&call_sid) {
+        Some(report) => Json(report).into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({"error": "no such call"}))).into_response(),
+    }
+}
+
+async fn callees(State(world): State<Arc<World>>, body: Bytes) -> Response {
+    let set = || {
+        let body: CalleeBody = read(&body)?;
+        let callee = match body.outcome {
+            Outcome::Answers => Callee::Answers(script(body.audio.as_deref(), body.say, body.seconds)?),
+            Outcome::Busy => Callee::Busy,
+            Outcome::NoAnswer => Callee::NoAnswer,
+            Outcome::Unreachable => Callee::Unreachable,
+        };
+        set_callee(&world, body.number, callee)
+    };
+    done(set())
+}
+
+async fn state(State(world): State<Arc<World>>) -> Response {
+    Json(world.state()).into_response()
+}
+
+async fn faults(State(world): State<Arc<World>>, body: Bytes) -> Response {
+    let add = || {
+        let body: FaultBody = read(&body)?;
+        let mut fault = fault::parse(&body.provider, &body.operation, &body.fault)?;
+        fault = fault.with_times(body.times.unwrap_or(1));
+        if let Some(delay) = body.delay_ms {
+            fault = fault.with_delay(Duration::from_millis(delay));
+        }
+        Ok(world.faults.add(fault)?)
+    };
+    done(add())
+}
+
+async fn clear_faults(State(world): State<Arc<World>>) -> StatusCode {
+    world.faults.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn advance(State(world): State<Arc<World>>, body: Bytes) -> Response {
+    let moved = || {
+        let by = Duration::from_secs(read::<ClockBody>(&body)?.advance_seconds);
+        if by > clock::FURTHEST {
+            return Err(ControlError::Body("advance_seconds must be at most ten years".into()));
+        }
+        world.clock.advance(by);
+        Ok(())
+    };
+    done(moved())
+}
+
+async fn post_call_url(State(world): State<Arc<World>>, body: Bytes) -> Response {
+    done(read::<PostCallBody>(&body).map(|body| world.elevenlabs.set_post_call_url(body.url)))
+}
+
+async fn reset(State(world): State<Arc<World>>) -> StatusCode {
+    world.reset();
+    StatusCode::NO_CONTENT
+}
+
+fn done(result: Result<(), ControlError>) -> Response {
+    match result {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => error.answer(),
+    }
+}

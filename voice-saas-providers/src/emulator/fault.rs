@@ -1,0 +1,313 @@
+//! Faults on demand: what goes wrong, at which operation, how many times.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// A provider that the emulator plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Provider {
+    /// Numbers, calls, webhooks and media streams.
+    Twilio,
+    /// Voice agents.
+    ElevenLabs,
+}
+
+impl Provider {
+    /// Every provider that the emulator plays.
+    pub const ALL: [Self; 2] = [Self::Twilio, Self::ElevenLabs];
+
+    /// The name used in control requests.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Twilio => "twilio",
+            Self::ElevenLabs => "elevenlabs",
+        }
+    }
+}
+
+macro_rules! operations {
+    ($($variant:ident = $provider:ident $name:literal $group:ident $doc:literal),+ $(,)?) => {
+        /// Something a provider does that can be made to fail.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Operation { $(#[doc = $doc] $variant,)+ }
+
+        impl Operation {
+            /// Every operation.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The provider whose operation this is.
+            #[must_use]
+            pub fn provider(self) -> Provider {
+                match self { $(Self::$variant => Provider::$provider),+ }
+            }
+
+            /// The name used in control requests; unique within the provider.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// The faults that make sense here.
+            #[must_use]
+            pub fn faults(self) -> &'static [FaultKind] {
+                match self { $(Self::$variant => $group),+ }
+            }
+        }
+    };
+}
+
+const REQUEST: &[FaultKind] = &[
+    FaultKind::AnswerLost,
+    FaultKind::RateLimited,
+    FaultKind::ServerError,
+    FaultKind::Slow,
+    FaultKind::Refused,
+];
+const QUESTION: &[FaultKind] =
+    &[FaultKind::Slow, FaultKind::Refused, FaultKind::Duplicate, FaultKind::BadSignature];
+const NOTICE: &[FaultKind] = &[
+    FaultKind::Slow,
+    FaultKind::Refused,
+    FaultKind::Duplicate,
+    FaultKind::Reorder,
+    FaultKind::BadSignature,
+];
+const CLIENT_SOCKET: &[FaultKind] =
+    &[FaultKind::Slow, FaultKind::Refused, FaultKind::BadSignature, FaultKind::DropSocket];
+const SERVER_SOCKET: &[FaultKind] = &[
+    FaultKind::RateLimited,
+    FaultKind::ServerError,
+    FaultKind::Slow,
+    FaultKind::Refused,
+    FaultKind::DropSocket,
+];
+
+operations! {
+    SearchNumbers = Twilio "search_numbers" REQUEST "`GET AvailablePhoneNumbers/{country}/{type}`.",
+    BuyNumber = Twilio "buy_number" REQUEST "`POST IncomingPhoneNumbers`.",
+    ListNumbers = Twilio "list_numbers" REQUEST "`GET IncomingPhoneNumbers`.",
+    FetchNumber = Twilio "fetch_number" REQUEST "`GET IncomingPhoneNumbers/{sid}`.",
+    UpdateNumber = Twilio "update_number" REQUEST "`POST IncomingPhoneNumbers/{sid}`.",
+    ReleaseNumber = Twilio "release_number" REQUEST "`DELETE IncomingPhoneNumbers/{sid}`.",
+    CreateCall = Twilio "create_call" REQUEST "`POST Calls`.",
+    ListCalls = Twilio "list_calls" REQUEST "`GET Calls`.",
+    FetchCall = Twilio "fetch_call" REQUEST "`GET Calls/{sid}`.",
+    UpdateCall = Twilio "update_call" REQUEST "`POST Calls/{sid}`.",
+    VoiceWebhook = Twilio "voice_webhook" QUESTION "The request for TwiML.",
+    StatusWebhook = Twilio "status_webhook" NOTICE "A call status callback.",
+    MediaStream = Twilio "media_stream" CLIENT_SOCKET "The media socket that Twilio opens.",
+    CreateAgent = ElevenLabs "create_agent" REQUEST "`POST agents/create`.",
+    GetAgent = ElevenLabs "get_agent" REQUEST "`GET agents/{id}`.",
+    UpdateAgent = ElevenLabs "update_agent" REQUEST "`PATCH agents/{id}`.",
+    DeleteAgent = ElevenLabs "delete_agent" REQUEST "`DELETE agents/{id}`.",
+    ListAgents = ElevenLabs "list_agents" REQUEST "`GET agents`.",
+    RegisterCall = ElevenLabs "register_call" REQUEST "`POST twilio/register-call`.",
+    SignedUrl = ElevenLabs "signed_url" REQUEST "`GET conversation/get-signed-url`.",
+    ConversationSocket = ElevenLabs "conversation_socket" SERVER_SOCKET "The agent socket.",
+    GetConversation = ElevenLabs "get_conversation" REQUEST "`GET conversations/{id}`.",
+    ListConversations = ElevenLabs "list_conversations" REQUEST "`GET conversations`.",
+    PostCallWebhook = ElevenLabs "post_call_webhook" NOTICE "The post-call webhook.",
+}
+
+macro_rules! fault_kinds {
+    ($($variant:ident = $name:literal $doc:literal),+ $(,)?) => {
+        /// What goes wrong.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum FaultKind { $(#[doc = $doc] $variant,)+ }
+
+        impl FaultKind {
+            /// Every fault.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name used in control requests.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+    };
+}
+
+fault_kinds! {
+    AnswerLost = "answer_lost" "The operation takes effect; then the connection drops without an answer.",
+    RateLimited = "rate_limited" "429 with the provider's body, and `Retry-After` when a delay is given; nothing is done.",
+    ServerError = "server_error" "500; nothing is done.",
+    Slow = "slow" "Everything works, after the delay.",
+    Refused = "refused" "The connection closes (or, for a webhook, is never made) and nothing is done.",
+    Duplicate = "duplicate" "The webhook is sent twice.",
+    Reorder = "reorder" "The webhook is held back until after the next one.",
+    BadSignature = "bad_signature" "The webhook or handshake is signed with a wrong key.",
+    DropSocket = "drop_socket" "The socket drops in the middle of the call, without a close frame.",
+}
+
+/// One fault to inject: the next `times` uses of an operation go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    operation: Operation,
+    kind: FaultKind,
+    times: u32,
+    delay: Option<Duration>,
+}
+
+impl Fault {
+    /// The longest delay that a fault may ask for.
+    pub const LONGEST_DELAY: Duration = Duration::from_secs(120);
+
+    /// A fault that happens once. [`Emulator::inject`](super::Emulator::inject) refuses kinds that make no sense at
+    /// the operation (see [`Operation::faults`]).
+    #[must_use]
+    pub fn new(operation: Operation, kind: FaultKind) -> Self {
+        Self { operation, kind, times: 1, delay: None }
+    }
+
+    /// Lets the fault happen `times` times.
+    #[must_use]
+    pub fn with_times(mut self, times: u32) -> Self {
+        self.times = times;
+        self
+    }
+
+    /// How long [`FaultKind::Slow`] waits, what `Retry-After` says, or when a socket drops.
+    #[must_use]
+    pub fn with_delay(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
+        self
+    }
+
+    pub(crate) fn kind(&self) -> FaultKind {
+        self.kind
+    }
+
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        self.delay
+    }
+}
+
+/// Why a fault was refused. The message lists what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FaultError {
+    /// No such provider.
+    #[error("unknown provider; allowed: {}", names(Provider::ALL.iter().map(|it| it.name())))]
+    UnknownProvider,
+    /// The provider has no such operation.
+    #[error("unknown operation; allowed for {}: {}", .0.name(), names(operations_of(*.0)))]
+    UnknownOperation(Provider),
+    /// No such fault, or one that makes no sense at this operation.
+    #[error("fault not possible here; allowed for {}: {}", .0.name(), names(.0.faults().iter().map(|it| it.name())))]
+    NotPossible(Operation),
+    /// `times` is zero or absurd, or the delay is too long.
+    #[error("times must be 1 to 1000000 and the delay at most 120000 ms")]
+    OutOfRange,
+    /// Too many faults wait already.
+    #[error("at most 1000 faults can wait at once; clear them first")]
+    TooMany,
+}
+
+fn operations_of(provider: Provider) -> impl Iterator<Item = &'static str> {
+    Operation::ALL.iter().filter(move |it| it.provider() == provider).map(|it| it.name())
+}
+
+fn names(names: impl Iterator<Item = &'static str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Reads a fault by its names.
+pub(crate) fn parse(provider: &str, operation: &str, kind: &str) -> Result<Fault, FaultError> {
+    let provider =
+        Provider::ALL.into_iter().find(|it| it.name() == provider).ok_or(FaultError::UnknownProvider)?;
+    let operation = Operation::ALL
+        .iter()
+        .copied()
+        .find(|it| it.provider() == provider && it.name() == operation)
+        .ok_or(FaultError::UnknownOperation(provider))?;
+    let kind = FaultKind::ALL.iter().copied().find(|it| it.name() == kind);
+    let kind = kind.ok_or(FaultError::NotPossible(operation))?;
+    Ok(Fault::new(operation, kind))
+}
+
+/// The faults that wait to happen.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    waiting: Mutex<Vec<Fault>>,
+}
+
+impl Faults {
+    pub(crate) fn add(&self, fault: Fault) -> Result<(), FaultError> {
+        const MOST: usize = 1_000;
+        if !fault.operation.faults().contains(&fault.kind) {
+            return Err(FaultError::NotPossible(fault.operation));
+        }
+        let too_slow = fault.delay.is_some_and(|delay| delay > Fault::LONGEST_DELAY);
+        if !(1..=1_000_000).contains(&fault.times) || too_slow {
+            return Err(FaultError::OutOfRange);
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= MOST {
+            return Err(FaultError::TooMany);
+        }
+        waiting.push(fault);
+        Ok(())
+    }
+
+    pub(crate) fn clear(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Uses up one occurrence of the oldest fault of `operation` whose kind is among `kinds`.
+    pub(crate) fn take(&self, operation: Operation, kinds: &[FaultKind]) -> Option<Fault> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = waiting.iter().position(|it| it.operation == operation && kinds.contains(&it.kind))?;
+        let fault = waiting[at];
+        if fault.times <= 1 {
+            waiting.remove(at);
+        } else {
+            waiting[at].times -= 1;
+        }
+        Some(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_happens_as_often_as_asked_and_only_at_its_operation() {
+        let faults = Faults::default();
+        faults.add(Fault::new(Operation::BuyNumber, FaultKind::Slow).with_times(2)).expect("a possible fault");
+        assert_eq!(faults.take(Operation::ListNumbers, REQUEST), None);
+        assert_eq!(faults.take(Operation::BuyNumber, &[FaultKind::Refused]), None);
+        assert!(faults.take(Operation::BuyNumber, REQUEST).is_some());
+        assert!(faults.take(Operation::BuyNumber, REQUEST).is_some());
+        assert_eq!(faults.take(Operation::BuyNumber, REQUEST), None);
+    }
+
+    #[track_caller]
+    fn check(names: (&str, &str, &str), said: &str) {
+        let error = parse(names.0, names.1, names.2).expect_err("the names are wrong").to_string();
+        assert!(error.contains(said), "{error}");
+    }
+
+    #[test]
+    fn unknown_names_are_answered_with_the_allowed_ones() {
+        check(("acme", "x", "y"), "allowed: twilio, elevenlabs");
+        check(("twilio", "signed_url", "slow"), "allowed for twilio: search_numbers, buy_number");
+        check(("elevenlabs", "create_agent", "explode"), "allowed for create_agent: answer_lost, rate_limited");
+    }
+
+    #[test]
+    fn a_fault_that_makes_no_sense_is_refused() {
+        let fault = Fault::new(Operation::BuyNumber, FaultKind::Reorder);
+        assert_eq!(Faults::default().add(fault), Err(FaultError::NotPossible(Operation::BuyNumber)));
+        let endless = Fault::new(Operation::BuyNumber, FaultKind::Slow).with_times(0);
+        assert_eq!(Faults::default().add(endless), Err(FaultError::OutOfRange));
+    }
+}

@@ -1,0 +1,210 @@
+//! The workers' and operators' side of the queue.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::types::Uuid;
+use voice_saas_core::{
+    id::JobId,
+    job::{Job, JobQueue, JobState, NewJob},
+    page::{Cursor, Page, PageRequest},
+    store::StoreError,
+};
+
+use super::{JobRow, enqueue};
+use crate::sql::{
+    column::{Place, word},
+    dialect,
+    error::{changed, not_found},
+    page::Keyset,
+    query::{all, execute, filtered, optional},
+    unit::SystemUnit,
+};
+
+macro_rules! columns {
+    () => {
+        "id, tenant_id, kind, payload, state, run_at, attempt, max_attempts, fence, lease_until, error, created_at"
+    };
+}
+
+// Among the oldest due jobs, every tenant's first comes before any tenant's second. The window bounds what a claim
+// costs, however long the queue; a tenant whose jobs are all younger than ten thousand others waits its turn by age.
+const CLAIM: &str = concat!(
+    "UPDATE jobs SET state = 'leased', lease_until = $2, attempt = attempt + 1, fence = fence + 1
+    WHERE id IN (
+        SELECT j.id
+        FROM jobs j JOIN (
+            SELECT id, run_at, row_number() OVER (PARTITION BY tenant_id ORDER BY run_at, id) AS turn
+            FROM (
+                SELECT id, tenant_id, run_at FROM jobs
+                WHERE state = 'ready' AND run_at <= $1
+                ORDER BY run_at, id LIMIT 10000
+            ) due
+        ) turns ON turns.id = j.id
+        WHERE j.state = 'ready'
+        ORDER BY turns.turn, turns.run_at, j.id LIMIT $3
+        /*pg FOR UPDATE OF j SKIP LOCKED */
+    )
+    RETURNING ",
+    columns!()
+);
+
+const CLAIM_ONE: &str = concat!(
+    "UPDATE jobs SET state = 'leased', lease_until = $2, attempt = attempt + 1, fence = fence + 1 ",
+    "WHERE id = $1 AND state = 'ready' RETURNING ",
+    columns!()
+);
+
+const HEARTBEAT: &str = "UPDATE jobs SET lease_until = $3 WHERE id = $1 AND fence = $2 AND state = 'leased'";
+
+const FINISH: &str = "
+    UPDATE jobs SET state = 'finished', lease_until = NULL, error = NULL, finished_at = $3
+    WHERE id = $1 AND fence = $2 AND state = 'leased'";
+
+const RETRY: &str = "
+    UPDATE jobs SET state = 'ready', lease_until = NULL, run_at = $3, error = $4
+    WHERE id = $1 AND fence = $2 AND state = 'leased'";
+
+const BURY: &str = "
+    UPDATE jobs SET state = 'dead', lease_until = NULL, error = $3
+    WHERE id = $1 AND fence = $2 AND state = 'leased'";
+
+const REAP: &str = "
+    UPDATE jobs SET
+        state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'ready' END,
+        error = 'its lease ended: the worker died or was too slow',
+        lease_until = NULL
+    WHERE state = 'leased' AND lease_until <= $1";
+
+const FIND: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE id = $1");
+
+const LIST: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE (created_at, id) < (");
+
+const REVIVE: &str =
+    "UPDATE jobs SET state = 'ready', attempt = 0, run_at = $2 WHERE id = $1 AND state = 'dead'";
+
+const NEXT_DUE: &str = "SELECT run_at FROM jobs WHERE state = 'ready' ORDER BY run_at LIMIT 1";
+
+const PRUNE: &str = "DELETE FROM jobs WHERE state = 'finished' AND finished_at < $1";
+
+fn jobs(operation: &'static str, rows: Vec<JobRow>) -> Result<Vec<Job>, StoreError> {
+    rows.into_iter()
+        .map(Job::try_from)
+        .collect::<Result<_, _>>()
+        .map_err(|row| row.during(operation))
+}
+
+#[async_trait]
+impl JobQueue for SystemUnit {
+    async fn enqueue_system(&mut self, job: &NewJob, now: Timestamp) -> Result<bool, StoreError> {
+        enqueue(&mut self.tx, None, job, now).await
+    }
+
+    async fn claim(
+        &mut self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: u16,
+    ) -> Result<Vec<Job>, StoreError> {
+        const OPERATION: &str = "claim jobs";
+        let sql = dialect::text(&self.tx, CLAIM);
+        let (now, lease_until) = (now.as_microsecond(), lease_until.as_microsecond());
+        let rows = all!(
+            &mut self.tx,
+            OPERATION,
+            JobRow,
+            sql,
+            now,
+            lease_until,
+            i64::from(limit)
+        )?;
+        let mut jobs = jobs(OPERATION, rows)?;
+        jobs.sort_by_key(|job| (job.run_at, job.id));
+        Ok(jobs)
+    }
+
+    async fn claim_one(&mut self, id: JobId, lease_until: Timestamp) -> Result<Option<Job>, StoreError> {
+        const OPERATION: &str = "claim a job";
+        let (id, lease_until) = (id.as_uuid(), lease_until.as_microsecond());
+        let row = optional!(&mut self.tx, OPERATION, JobRow, CLAIM_ONE, id, lease_until)?;
+        row.map(Job::try_from)
+            .transpose()
+            .map_err(|row| row.during(OPERATION))
+    }
+
+    async fn heartbeat(&mut self, id: JobId, fence: i64, lease_until: Timestamp) -> Result<bool, StoreError> {
+        let (id, lease_until) = (id.as_uuid(), lease_until.as_microsecond());
+        Ok(execute!(&mut self.tx, "keep a job", HEARTBEAT, id, fence, lease_until)? == 1)
+    }
+
+    async fn finish(&mut self, id: JobId, fence: i64, now: Timestamp) -> Result<bool, StoreError> {
+        let (id, now) = (id.as_uuid(), now.as_microsecond());
+        Ok(execute!(&mut self.tx, "finish a job", FINISH, id, fence, now)? == 1)
+    }
+
+    async fn retry(
+        &mut self,
+        id: JobId,
+        fence: i64,
+        run_at: Timestamp,
+        error: &str,
+    ) -> Result<bool, StoreError> {
+        let (id, run_at) = (id.as_uuid(), run_at.as_microsecond());
+        Ok(execute!(&mut self.tx, "retry a job", RETRY, id, fence, run_at, error)? == 1)
+    }
+
+    async fn bury(&mut self, id: JobId, fence: i64, error: &str) -> Result<bool, StoreError> {
+        Ok(execute!(&mut self.tx, "bury a job", BURY, id.as_uuid(), fence, error)? == 1)
+    }
+
+    async fn reap(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+        execute!(&mut self.tx, "take jobs back", REAP, now.as_microsecond())
+    }
+
+    async fn job(&mut self, id: JobId) -> Result<Job, StoreError> {
+        const OPERATION: &str = "find a job";
+        let row = optional!(&mut self.tx, OPERATION, JobRow, FIND, id.as_uuid())?;
+        let row = row.ok_or_else(|| not_found(OPERATION))?;
+        Job::try_from(row).map_err(|row| row.during(OPERATION))
+    }
+
+    async fn jobs(&mut self, state: Option<JobState>, page: PageRequest) -> Result<Page<Job>, StoreError> {
+        const OPERATION: &str = "list the jobs";
+        let keyset = Keyset::from(page);
+        let rows = filtered!(&mut self.tx, OPERATION, JobRow, LIST, query => {
+            query.push_bind(keyset.at).push(", ").push_bind(keyset.id).push(")");
+            if let Some(state) = state {
+                query.push(" AND state = ").push_bind(word(&state));
+            }
+            query.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(keyset.rows);
+        })?;
+        Ok(Page::of(page, jobs(OPERATION, rows)?, |job| {
+            Cursor::new(job.created_at, job.id.as_uuid())
+        }))
+    }
+
+    async fn revive(&mut self, id: JobId, run_at: Timestamp) -> Result<(), StoreError> {
+        const OPERATION: &str = "revive a job";
+        changed(
+            OPERATION,
+            execute!(
+                &mut self.tx,
+                OPERATION,
+                REVIVE,
+                id.as_uuid(),
+                run_at.as_microsecond()
+            )?,
+        )
+    }
+
+    async fn next_due(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        const OPERATION: &str = "find when the next job is due";
+        let row = optional!(&mut self.tx, OPERATION, (i64,), NEXT_DUE)?;
+        row.map(|(run_at,)| Place::new("jobs", Uuid::nil()).time("run_at", run_at))
+            .transpose()
+            .map_err(|row| row.during(OPERATION))
+    }
+
+    async fn prune(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        execute!(&mut self.tx, "prune jobs", PRUNE, before.as_microsecond())
+    }
+}

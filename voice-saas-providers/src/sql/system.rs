@@ -1,0 +1,185 @@
+//! The named look-ups across tenants.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::{FromRow, types::Uuid};
+use voice_saas_core::{
+    auth::AccountRepo,
+    call::UnroutedCall,
+    event::OutboxQueue,
+    id::{CallId, TenantId, UnroutedCallId},
+    job::JobQueue,
+    page::{Cursor, Page, PageRequest},
+    phone::E164,
+    provider::telephony::ProviderCallId,
+    store::{Route, StoreError, SystemTx},
+    tenant::Tenant,
+};
+
+use super::{
+    agent,
+    column::{CorruptRow, Place},
+    error::not_found,
+    number,
+    page::Keyset,
+    query::{all, execute, optional},
+    tenant,
+    unit::SystemUnit,
+};
+
+const OWNER_OF_CALL: &str = "SELECT tenant_id, id FROM calls WHERE provider = $1 AND provider_call_id = $2";
+
+const UNENDED_CALLS: &str =
+    "SELECT tenant_id, id FROM calls WHERE live AND started_at < $1 ORDER BY started_at LIMIT $2";
+
+const ADD_UNROUTED_CALL: &str = "
+    INSERT INTO unrouted_calls (id, provider, provider_call_id, caller, callee, at) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (provider, provider_call_id) DO NOTHING";
+
+const UNROUTED_CALLS: &str = "
+    SELECT id, provider, provider_call_id, caller, callee, at FROM unrouted_calls
+    WHERE (at, id) < ($1, $2)
+    ORDER BY at DESC, id DESC LIMIT $3";
+
+#[derive(Debug, FromRow)]
+struct UnroutedCallRow {
+    id: Uuid,
+    provider: String,
+    provider_call_id: String,
+    caller: String,
+    callee: String,
+    at: i64,
+}
+
+impl TryFrom<UnroutedCallRow> for UnroutedCall {
+    type Error = CorruptRow;
+
+    fn try_from(row: UnroutedCallRow) -> Result<Self, CorruptRow> {
+        Ok(Self {
+            id: UnroutedCallId::from_uuid(row.id),
+            provider: row.provider,
+            provider_call: ProviderCallId::new(row.provider_call_id),
+            from: row.caller,
+            to: row.callee,
+            at: Place::new("unrouted_calls", row.id).time("at", row.at)?,
+        })
+    }
+}
+
+fn call_of_tenant((tenant, call): (Uuid, Uuid)) -> (TenantId, CallId) {
+    (TenantId::from_uuid(tenant), CallId::from_uuid(call))
+}
+
+#[async_trait]
+impl SystemTx for SystemUnit {
+    fn accounts(&mut self) -> &mut dyn AccountRepo {
+        self
+    }
+
+    fn job_queue(&mut self) -> &mut dyn JobQueue {
+        self
+    }
+
+    fn outbox_queue(&mut self) -> &mut dyn OutboxQueue {
+        self
+    }
+
+    async fn route(&mut self, number: &E164) -> Result<Option<Route>, StoreError> {
+        const OPERATION: &str = "find whose number it is";
+        let Some((owner, number)) = number::held(&mut self.tx, OPERATION, number).await? else {
+            return Ok(None);
+        };
+        let tenant = tenant::find(&mut self.tx, OPERATION, owner)
+            .await?
+            .ok_or_else(|| not_found(OPERATION))?;
+        let agents = match number.agents.as_slice() {
+            [] => Vec::new(),
+            _ => agent::of_number(&mut self.tx, OPERATION, owner, number.id).await?,
+        };
+        Ok(Some(Route {
+            tenant,
+            number,
+            agents,
+        }))
+    }
+
+    async fn owner_of_call(
+        &mut self,
+        provider: &str,
+        call: &ProviderCallId,
+    ) -> Result<Option<(TenantId, CallId)>, StoreError> {
+        const OPERATION: &str = "find whose call it is";
+        let row = optional!(
+            &mut self.tx,
+            OPERATION,
+            (Uuid, Uuid),
+            OWNER_OF_CALL,
+            provider,
+            call.as_str()
+        )?;
+        Ok(row.map(call_of_tenant))
+    }
+
+    async fn tenant(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        tenant::find(&mut self.tx, "find a tenant", id.as_uuid()).await
+    }
+
+    async fn unended_calls(
+        &mut self,
+        started_before: Timestamp,
+        limit: u16,
+    ) -> Result<Vec<(TenantId, CallId)>, StoreError> {
+        const OPERATION: &str = "list calls that have not ended";
+        let started_before = started_before.as_microsecond();
+        let rows = all!(
+            &mut self.tx,
+            OPERATION,
+            (Uuid, Uuid),
+            UNENDED_CALLS,
+            started_before,
+            i64::from(limit)
+        )?;
+        Ok(rows.into_iter().map(call_of_tenant).collect())
+    }
+
+    async fn add_unrouted_call(&mut self, call: &UnroutedCall) -> Result<(), StoreError> {
+        execute!(
+            &mut self.tx,
+            "add an unrouted call",
+            ADD_UNROUTED_CALL,
+            call.id.as_uuid(),
+            &call.provider,
+            call.provider_call.as_str(),
+            &call.from,
+            &call.to,
+            call.at.as_microsecond(),
+        )?;
+        Ok(())
+    }
+
+    async fn unrouted_calls(&mut self, page: PageRequest) -> Result<Page<UnroutedCall>, StoreError> {
+        const OPERATION: &str = "list the unrouted calls";
+        let keyset = Keyset::from(page);
+        let rows = all!(
+            &mut self.tx,
+            OPERATION,
+            UnroutedCallRow,
+            UNROUTED_CALLS,
+            keyset.at,
+            keyset.id,
+            keyset.rows
+        )?;
+        let calls = rows
+            .into_iter()
+            .map(UnroutedCall::try_from)
+            .collect::<Result<_, _>>()
+            .map_err(|row| row.during(OPERATION))?;
+        Ok(Page::of(page, calls, |call: &UnroutedCall| {
+            Cursor::new(call.at, call.id.as_uuid())
+        }))
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        self.tx.commit().await
+    }
+}

@@ -1,0 +1,114 @@
+//! Units of work: an open transaction, and whose rows it may touch.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use sqlx::types::Uuid;
+use voice_saas_core::{
+    agent::AgentRepo,
+    auth::ApiKeyRepo,
+    call::CallRepo,
+    event::Outbox,
+    idempotency::IdempotencyRepo,
+    job::JobRepo,
+    ledger::LedgerRepo,
+    number::NumberRepo,
+    saga::SagaRepo,
+    store::{StoreError, TenantTx},
+    tenant::TenantRepo,
+};
+
+use super::error::failed;
+
+/// An open transaction. Dropped = rolled back.
+pub(super) enum Tx {
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+}
+
+impl Tx {
+    /// Makes it all true.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(tx) => tx.commit().await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(tx) => tx.commit().await,
+        }
+        .map_err(|error| failed("commit", error))
+    }
+}
+
+/// A unit of work within one tenant. It is every repository of that tenant itself.
+pub(super) struct TenantUnit {
+    pub(super) tx: Tx,
+    pub(super) tenant: Uuid,
+}
+
+/// A unit of work across tenants.
+pub(super) struct SystemUnit {
+    pub(super) tx: Tx,
+}
+
+impl fmt::Debug for TenantUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantUnit")
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SystemUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemUnit").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TenantTx for TenantUnit {
+    fn tenant(&mut self) -> &mut dyn TenantRepo {
+        self
+    }
+
+    fn api_keys(&mut self) -> &mut dyn ApiKeyRepo {
+        self
+    }
+
+    fn numbers(&mut self) -> &mut dyn NumberRepo {
+        self
+    }
+
+    fn agents(&mut self) -> &mut dyn AgentRepo {
+        self
+    }
+
+    fn calls(&mut self) -> &mut dyn CallRepo {
+        self
+    }
+
+    fn ledger(&mut self) -> &mut dyn LedgerRepo {
+        self
+    }
+
+    fn sagas(&mut self) -> &mut dyn SagaRepo {
+        self
+    }
+
+    fn jobs(&mut self) -> &mut dyn JobRepo {
+        self
+    }
+
+    fn outbox(&mut self) -> &mut dyn Outbox {
+        self
+    }
+
+    fn idempotency(&mut self) -> &mut dyn IdempotencyRepo {
+        self
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        self.tx.commit().await
+    }
+}
