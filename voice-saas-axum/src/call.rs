@@ -113,7 +113,10 @@ impl From<Call> for CallView {
 struct CallWithCostView {
     #[serde(flatten)]
     call: CallView,
+    /// What providers charge for it.
     cost: CostView,
+    /// What the tenant pays for it; `null` while no plan puts a price on calls.
+    price: Option<Money>,
 }
 
 /// What a call cost so far; late charges and corrections are added as they come.
@@ -249,6 +252,7 @@ async fn get_call(
     Ok(axum::Json(CallWithCostView {
         call: call.into(),
         cost: costs.into(),
+        price: None,
     }))
 }
 

@@ -127,6 +127,10 @@ impl Feed {
                 return None;
             }
             if self.after == before && !self.over {
+                if self.app.is_draining() {
+                    // An open stream would keep this process from stopping; another replica goes on with it.
+                    return None;
+                }
                 tokio::select! {
                     () = async { self.app.calls().changed(self.call).await } => {}
                     () = tokio::time::sleep(POLL) => {}

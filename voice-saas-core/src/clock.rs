@@ -87,9 +87,10 @@ impl Ambient {
         Self::new(Arc::new(SystemClock), Arc::new(SystemIds), Arc::new(SystemRng))
     }
 
-    /// The present moment.
+    /// The present moment, to the microsecond: what is answered now is what a store gives back later.
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        let now = self.clock.now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
     /// Where identifiers come from.
