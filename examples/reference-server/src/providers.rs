@@ -99,9 +99,6 @@ impl Providers {
             Some((key, secret)) => ElevenLabs::builder(key.clone()).with_webhook_secret(secret.clone()),
             None => {
                 let (emulator, url) = emulated().ok_or("no emulator runs")?;
-                if let Some(here) = &self.emulator {
-                    here.set_post_call_url(join(public_url, "webhooks/elevenlabs/post-call"));
-                }
                 ElevenLabs::builder(emulator.api_key)
                     .with_webhook_secret(emulator.webhook_secret)
                     .with_base_url(url)
@@ -127,6 +124,27 @@ impl Providers {
             }
         };
         Ok(builder.with_voice_agents(elevenlabs.build()?))
+    }
+}
+
+impl Providers {
+    /// Tells the emulator where to report conversations; at the real platform, that is set by hand.
+    pub(crate) async fn report_to(&self, public_url: &Url) -> Result<(), Failure> {
+        let url = join(public_url, "webhooks/elevenlabs/post-call");
+        match (&self.emulator, &self.emulator_url) {
+            (Some(here), _) => here.set_post_call_url(url),
+            (None, Some(elsewhere)) => {
+                let _: serde_json::Value = crate::story::post(
+                    &crate::story::client()?,
+                    elsewhere.join("/_control/post_call_url")?,
+                    None,
+                    &serde_json::json!({ "url": url }),
+                )
+                .await?;
+            }
+            (None, None) => {}
+        }
+        Ok(())
     }
 }
 

@@ -52,5 +52,6 @@ async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T
     if !status.is_success() {
         return Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into());
     }
-    Ok(serde_json::from_slice(&body)?)
+    let body = if body.is_empty() { b"null" } else { &body[..] };
+    Ok(serde_json::from_slice(body)?)
 }

@@ -46,6 +46,7 @@ impl System {
                 std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
             builder = builder.with_rates(RateTable::from_toml(&text)?);
         }
+        providers.report_to(&public_url).await?;
         let app = providers.add_to(builder, settings, &public_url)?.build();
         Ok(Self {
             app,
