@@ -2,6 +2,7 @@
 
 use std::{
     cmp::Reverse,
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
@@ -39,7 +40,10 @@ impl Spec {
             clippy::disallowed_methods,
             reason = "where a machine keeps the specifications is no configuration of the library"
         )]
-        let (folder, in_ci) = (std::env::var_os("VOICE_SAAS_SPECS"), std::env::var_os("CI").is_some());
+        let (folder, in_ci) = (
+            std::env::var_os("VOICE_SAAS_SPECS"),
+            std::env::var_os("CI").is_some(),
+        );
         match locate(folder.map(PathBuf::from).as_deref(), file, in_ci) {
             Ok(path) => {
                 let text = std::fs::read(&path).expect("the specification can be read");
@@ -84,7 +88,9 @@ impl Spec {
             .flatten()
             .map(|parameter| self.resolve(parameter))
             .collect();
-        Ok(Operation::new(self, method, template, definition, declared, parameters))
+        Ok(Operation::new(
+            self, method, template, definition, declared, parameters,
+        ))
     }
 
     /// A schema by its name.
@@ -107,9 +113,30 @@ impl Spec {
 
     /// What JSON Schema alone says.
     pub(super) fn violations_but_unknown(&self, schema: &Value, instance: &Value) -> Vec<String> {
-        // References point into the components, so these come along.
-        let whole = json!({"components": self.document["components"], "allOf": [schema]});
+        let mut schemas = BTreeMap::new();
+        self.collect(schema, &mut schemas);
+        let whole = json!({"components": {"schemas": schemas}, "allOf": [schema]});
         (self.check)(&whole, instance)
+    }
+
+    /// The named schemas that a schema refers to, near and far. Validators take long to read all of them.
+    fn collect<'a>(&'a self, node: &'a Value, schemas: &mut BTreeMap<&'a str, &'a Value>) {
+        match node {
+            Value::Array(items) => items.iter().for_each(|item| self.collect(item, schemas)),
+            Value::Object(fields) => {
+                let name = node["$ref"]
+                    .as_str()
+                    .and_then(|it| it.strip_prefix("#/components/schemas/"));
+                if let Some(name) = name
+                    && let schema = self.schema(name)
+                    && schemas.insert(name, schema).is_none()
+                {
+                    self.collect(schema, schemas);
+                }
+                fields.values().for_each(|value| self.collect(value, schemas));
+            }
+            _ => {}
+        }
     }
 
     /// Follows references to what they stand for.
@@ -137,8 +164,12 @@ fn locate(folder: Option<&Path>, file: &str, in_ci: bool) -> Result<PathBuf, Abs
         .join(file);
     match (path.is_file(), in_ci) {
         (true, _) => Ok(path),
-        (false, true) => Err(Absence::Fail("VOICE_SAAS_SPECS is set, but the file is not there")),
-        (false, false) => Err(Absence::Skip("it is not in the folder that VOICE_SAAS_SPECS names")),
+        (false, true) => Err(Absence::Fail(
+            "VOICE_SAAS_SPECS is set, but the file is not there",
+        )),
+        (false, false) => Err(Absence::Skip(
+            "it is not in the folder that VOICE_SAAS_SPECS names",
+        )),
     }
 }
 
@@ -186,17 +217,30 @@ mod tests {
         let nowhere = Path::new("/nowhere");
         assert!(matches!(locate(None, "a.json", true), Err(Absence::Skip(_))));
         assert!(matches!(locate(None, "a.json", false), Err(Absence::Skip(_))));
-        assert!(matches!(locate(Some(nowhere), "a.json", false), Err(Absence::Skip(_))));
-        assert!(matches!(locate(Some(nowhere), "a.json", true), Err(Absence::Fail(_))));
+        assert!(matches!(
+            locate(Some(nowhere), "a.json", false),
+            Err(Absence::Skip(_))
+        ));
+        assert!(matches!(
+            locate(Some(nowhere), "a.json", true),
+            Err(Absence::Fail(_))
+        ));
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert_eq!(locate(Some(here), "Cargo.toml", true), Ok(here.join("Cargo.toml")));
+        assert_eq!(
+            locate(Some(here), "Cargo.toml", true),
+            Ok(here.join("Cargo.toml"))
+        );
     }
 
     #[test]
     fn a_path_fits_a_template_segment_by_segment() {
         for (template, path, expected) in [
             ("/a/{id}", "/a/1", Some(vec![("id", "1")])),
-            ("/a/{A}/b/{Sid}.json", "/a/1/b/PN2.json", Some(vec![("A", "1"), ("Sid", "PN2")])),
+            (
+                "/a/{A}/b/{Sid}.json",
+                "/a/1/b/PN2.json",
+                Some(vec![("A", "1"), ("Sid", "PN2")]),
+            ),
             ("/a/{Sid}.json", "/a/PN2", None),
             ("/a/{id}", "/a/1/2", None),
             ("/a/b", "/a/b", Some(vec![])),
@@ -210,7 +254,10 @@ mod tests {
         let document = json!({"paths": {"/a/{id}": {"get": {}}, "/a/create": {"post": {}}}});
         let spec = Spec::new(document, |_, _| Vec::new());
         assert_eq!(spec.operation("GET", "/a/1").unwrap().template(), "/a/{id}");
-        assert_eq!(spec.operation("POST", "/a/create").unwrap().template(), "/a/create");
+        assert_eq!(
+            spec.operation("POST", "/a/create").unwrap().template(),
+            "/a/create"
+        );
         for (method, path) in [("GET", "/a/create"), ("PUT", "/a/1"), ("GET", "/b")] {
             assert!(spec.operation(method, path).is_err(), "{method} {path}");
         }

@@ -53,7 +53,9 @@ impl<'s> Operation<'s> {
 
     /// Everything that is wrong with the request.
     pub fn request_violations(&self, exchange: &Exchange) -> Vec<String> {
-        let query: Vec<_> = form_urlencoded::parse(exchange.query.as_bytes()).into_owned().collect();
+        let query: Vec<_> = form_urlencoded::parse(exchange.query.as_bytes())
+            .into_owned()
+            .collect();
         let mut found = self.fields("path", &self.parameters("path"), &self.path);
         found.extend(self.fields("query", &self.parameters("query"), &query));
         found.extend(self.body(exchange));
@@ -98,7 +100,9 @@ impl<'s> Operation<'s> {
             return Answer::empty(status);
         };
         let (kind, media) = content.iter().next().expect("content has a type");
-        let example = media["examples"].as_object().and_then(|examples| examples.values().next());
+        let example = media["examples"]
+            .as_object()
+            .and_then(|examples| examples.values().next());
         let body = match example {
             Some(example) => example["value"].clone(),
             None => self.spec.least(&media["schema"]),
@@ -121,7 +125,12 @@ impl<'s> Operation<'s> {
     fn parameters(&self, place: &str) -> Value {
         let here = || self.declared.iter().filter(|parameter| parameter["in"] == place);
         let properties: Map<_, _> = here()
-            .filter_map(|parameter| Some((parameter["name"].as_str()?.to_owned(), parameter["schema"].clone())))
+            .filter_map(|parameter| {
+                Some((
+                    parameter["name"].as_str()?.to_owned(),
+                    parameter["schema"].clone(),
+                ))
+            })
             .collect();
         let required: Vec<_> = here()
             .filter(|parameter| parameter["required"] == true)
@@ -192,7 +201,11 @@ impl<'s> Operation<'s> {
 
 /// A text as the first type that it can be, or as itself.
 fn read(leaves: &[&Value], text: &str) -> Value {
-    let number = |kind| leaves.iter().any(|leaf| leaf.get("type").is_some() && may_be(leaf, kind));
+    let number = |kind| {
+        leaves
+            .iter()
+            .any(|leaf| leaf.get("type").is_some() && may_be(leaf, kind))
+    };
     if number("integer")
         && let Ok(number) = text.parse::<i64>()
     {
@@ -226,4 +239,196 @@ fn has_format(format: &str, text: &str) -> bool {
 fn essence(content_type: Option<&str>) -> &str {
     let text = content_type.unwrap_or_default();
     text.split(';').next().unwrap_or_default().trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_schema(schema: &Value, instance: &Value) -> Vec<String> {
+        let validator = jsonschema::validator_for(schema).unwrap();
+        validator
+            .iter_errors(instance)
+            .map(|error| error.to_string())
+            .collect()
+    }
+
+    fn spec() -> Spec {
+        let thing = json!({"type": "object", "required": ["sid"], "properties": {
+            "sid": {"type": "string", "pattern": "^PN[0-9]+$"}, "size": {"type": "integer", "nullable": true},
+        }});
+        let form = json!({"type": "object", "required": ["Url"], "properties": {
+            "Url": {"type": "string", "format": "uri"}, "Method": {"type": "string", "enum": ["GET", "POST"]},
+            "Event": {"type": "array", "items": {"type": "string"}},
+        }});
+        let reference = json!({"$ref": "#/components/schemas/Thing"});
+        let answer = json!({"200": {"content": {JSON: {"schema": reference}}}});
+        let sid =
+            json!({"name": "Sid", "in": "path", "required": true, "schema": thing["properties"]["sid"]});
+        let query = json!([
+            {"name": "PageSize", "in": "query", "schema": {"type": "integer", "maximum": 10}},
+            {"name": "Beta", "in": "query", "required": true, "schema": {"type": "boolean"}},
+        ]);
+        let document = json!({
+            "openapi": "3.0.1",
+            "components": {"schemas": {"Thing": thing}},
+            "paths": {"/things/{Sid}.json": {
+                "parameters": [sid],
+                "get": {"parameters": query, "responses": answer},
+                "post": {"requestBody": {"required": true, "content": {FORM: {"schema": form}}}, "responses": answer},
+                "put": {"requestBody": {"content": {JSON: {"schema": reference}}}, "responses": {"204": {}}},
+            }},
+        });
+        Spec::new(document, check_schema)
+    }
+
+    fn exchange(method: &str, path: &str, kind: &str, body: &str) -> Exchange {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        Exchange {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            content_type: (!kind.is_empty()).then(|| kind.to_owned()),
+            body: body.to_owned().into(),
+            answer: Answer::default(),
+        }
+    }
+
+    /// Each violation holds the text expected in its place.
+    #[track_caller]
+    fn matches(found: &[String], expected: &[&str]) {
+        let same = found.len() == expected.len();
+        let same = same
+            && found
+                .iter()
+                .zip(expected)
+                .all(|(found, expected)| found.contains(expected));
+        assert!(same, "{found:#?} are not {expected:?}");
+    }
+
+    #[track_caller]
+    fn check(method: &str, path: &str, kind: &str, body: &str, expected: &[&str]) {
+        let exchange = exchange(method, path, kind, body);
+        let found = spec()
+            .operation(method, &exchange.path)
+            .unwrap()
+            .request_violations(&exchange);
+        matches(&found, expected);
+    }
+
+    #[test]
+    fn parameters_are_those_that_are_declared() {
+        check("GET", "/things/PN1.json?Beta=true&PageSize=10", "", "", &[]);
+        check(
+            "GET",
+            "/things/PN1.json",
+            "",
+            "",
+            &["\"Beta\" is a required property"],
+        );
+        check(
+            "GET",
+            "/things/CA1.json?Beta=true",
+            "",
+            "",
+            &["path \"CA1\" does not match"],
+        );
+        check(
+            "GET",
+            "/things/PN1.json?Beta=yes&PageSize=11&Size=1",
+            "",
+            "",
+            &[
+                "query Size: not declared",
+                "\"yes\" is not of type \"boolean\"",
+                "11 is greater than the maximum",
+            ],
+        );
+        check(
+            "GET",
+            "/things/PN1.json?Beta=true",
+            JSON,
+            "{}",
+            &["a body where none is declared"],
+        );
+    }
+
+    #[test]
+    fn a_form_holds_what_is_declared() {
+        let path = "/things/PN1.json";
+        check(
+            "POST",
+            path,
+            FORM,
+            "Url=http%3A%2F%2Fa%2F&Method=GET&Event=a&Event=b",
+            &[],
+        );
+        check(
+            "POST",
+            path,
+            FORM,
+            "Url=a&Url=b&Method=PUT&Urll=a",
+            &[
+                "\"a\" is no uri",
+                "\"b\" is no uri",
+                "Url: sent twice",
+                "Urll: not declared",
+                "\"PUT\" is not one of",
+            ],
+        );
+        check(
+            "POST",
+            path,
+            FORM,
+            "Method=GET",
+            &["\"Url\" is a required property"],
+        );
+        check("POST", path, "", "", &["the body is missing"]);
+        check("POST", path, JSON, "{}", &["no body of type"]);
+    }
+
+    #[test]
+    fn a_json_body_holds_what_is_declared() {
+        let (path, kind) = ("/things/PN1.json", "application/json; charset=utf-8");
+        check("PUT", path, kind, r#"{"sid": "PN1", "size": null}"#, &[]);
+        check(
+            "PUT",
+            path,
+            kind,
+            r#"{"sid": "PN1", "siz": 1}"#,
+            &["/siz: the specification knows no such"],
+        );
+        check(
+            "PUT",
+            path,
+            kind,
+            r#"{"size": 1}"#,
+            &["\"sid\" is a required property"],
+        );
+        check("PUT", path, kind, "{", &["no JSON"]);
+    }
+
+    #[test]
+    fn a_success_is_one_that_is_declared() {
+        let spec = spec();
+        let operation = spec.operation("GET", "/things/PN1.json").unwrap();
+        let found = |answer: &Answer| operation.answer_violations(answer);
+        matches(&found(&Answer::json(200, &json!({"sid": "PN1", "size": 1}))), &[]);
+        matches(
+            &found(&Answer::json(200, &json!({"sid": 1, "x": 1}))),
+            &["1 is not of type", "/x: the spec"],
+        );
+        matches(
+            &found(&Answer::json(201, &json!({"sid": "PN1"}))),
+            &["no answer 201"],
+        );
+        matches(
+            &found(&Answer::new(200, "text/html", "")),
+            &["no answer 200 of type \"text/html\""],
+        );
+        matches(&found(&Answer::new(200, JSON, "<html>")), &["no JSON"]);
+        matches(&found(&Answer::json(404, &json!({"whatever": 1}))), &[]);
+        let answer = spec.operation("PUT", "/things/PN1.json").unwrap().answer();
+        assert_eq!((answer.status, answer.body.len()), (204, 0));
+    }
 }

@@ -22,16 +22,21 @@ impl Spec {
         match instance {
             Value::Object(fields) => {
                 leaves.retain(|leaf| may_be(leaf, "object"));
-                let open = leaves.iter().any(|leaf| is_open(leaf));
+                // Where nothing is said about objects, nothing is unknown; a wrong type is JSON Schema's matter.
+                let open = leaves.is_empty() || leaves.iter().any(|leaf| is_open(leaf));
                 for (name, value) in fields {
                     let at = format!("{at}/{name}");
-                    let listed: Vec<&Value> =
-                        leaves.iter().filter_map(|leaf| leaf["properties"].get(name)).collect();
+                    let listed: Vec<&Value> = leaves
+                        .iter()
+                        .filter_map(|leaf| leaf["properties"].get(name))
+                        .collect();
                     if !listed.is_empty() {
                         self.look(&listed, value, &at, unknown);
                     } else if open {
-                        let others: Vec<&Value> =
-                            leaves.iter().filter_map(|leaf| leaf.get("additionalProperties")).collect();
+                        let others: Vec<&Value> = leaves
+                            .iter()
+                            .filter_map(|leaf| leaf.get("additionalProperties"))
+                            .collect();
                         self.look(&others, value, &at, unknown);
                     } else {
                         unknown.push(format!("{at}: the specification knows no such property"));
@@ -140,7 +145,9 @@ mod tests {
         let tree = json!({"type": "object", "properties": {
             "name": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#/components/schemas/Tree"}},
         }});
-        Spec::new(json!({"components": {"schemas": {"Tree": tree}}}), |_, _| Vec::new())
+        Spec::new(json!({"components": {"schemas": {"Tree": tree}}}), |_, _| {
+            Vec::new()
+        })
     }
 
     #[track_caller]
@@ -153,7 +160,11 @@ mod tests {
     #[test]
     fn properties_that_no_branch_lists_are_found_at_any_depth() {
         let tree = json!({"$ref": "#/components/schemas/Tree"});
-        check(&tree, &json!({"name": "a", "children": [{"nam": 1}]}), &["/children/0/nam"]);
+        check(
+            &tree,
+            &json!({"name": "a", "children": [{"nam": 1}]}),
+            &["/children/0/nam"],
+        );
         let either = json!({"anyOf": [tree, {"type": "null"}, {"type": "object", "properties": {"b": {}}}]});
         check(&either, &json!({"name": 1, "b": {"x": 1}, "c": 1}), &["/c"]);
         let both = json!({"allOf": [tree], "properties": {"own": {"type": "string"}}});
@@ -168,7 +179,11 @@ mod tests {
         check(&open, &json!({"z": {"y": 1}}), &[]);
         let map = json!({"additionalProperties": {"properties": {"a": {}}}});
         check(&map, &json!({"any": {"a": 1, "b": 1}}), &["/any/b"]);
-        check(&json!({"type": "object", "additionalProperties": false}), &json!({"a": 1}), &["/a"]);
+        check(
+            &json!({"type": "object", "additionalProperties": false}),
+            &json!({"a": 1}),
+            &["/a"],
+        );
     }
 
     #[test]
@@ -180,6 +195,9 @@ mod tests {
                 "d": {"$ref": "#/components/schemas/Tree"}, "e": {"type": "string"},
             },
         });
-        assert_eq!(spec().least(&schema), json!({"a": "text", "b": "x", "c": 3, "d": {}}));
+        assert_eq!(
+            spec().least(&schema),
+            json!({"a": "text", "b": "x", "c": 3, "d": {}})
+        );
     }
 }

@@ -33,7 +33,10 @@ pub struct Answer {
 impl Answer {
     /// An answer without a body.
     pub fn empty(status: u16) -> Self {
-        Self { status, ..Self::default() }
+        Self {
+            status,
+            ..Self::default()
+        }
     }
 
     /// An answer of this media type.
@@ -82,7 +85,9 @@ pub struct Recorder {
 
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recorder").field("url", &self.url.as_str()).finish_non_exhaustive()
+        f.debug_struct("Recorder")
+            .field("url", &self.url.as_str())
+            .finish_non_exhaustive()
     }
 }
 
@@ -102,7 +107,7 @@ impl Recorder {
         .await
     }
 
-    /// Stands in front of `upstream` and lets it answer. WebSockets are not passed on.
+    /// Stands in front of `upstream` and lets it answer. Sockets are not passed on.
     ///
     /// # Panics
     /// When there is no TLS on this machine.
@@ -121,9 +126,14 @@ impl Recorder {
         let exchanges = Arc::<Mutex<Vec<Exchange>>>::default();
         let kept = Arc::clone(&exchanges);
         let router = Router::new().fallback(move |request: Request| record(request, answering, kept));
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("the server runs") });
+        let server =
+            tokio::spawn(async move { axum::serve(listener, router).await.expect("the server runs") });
         let url = Url::parse(&format!("http://{addr}")).expect("an address is a URL");
-        Self { url, exchanges, server }
+        Self {
+            url,
+            exchanges,
+            server,
+        }
     }
 
     /// The base URL for an adapter.
@@ -133,7 +143,10 @@ impl Recorder {
 
     /// Everything so far, oldest first.
     pub fn exchanges(&self) -> Vec<Exchange> {
-        self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -143,23 +156,33 @@ async fn record(
     exchanges: Arc<Mutex<Vec<Exchange>>>,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     let asked = Exchange {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         content_type: content_type.map(str::to_owned),
-        body: axum::body::to_bytes(body, usize::MAX).await.expect("the body arrives"),
+        body: axum::body::to_bytes(body, usize::MAX)
+            .await
+            .expect("the body arrives"),
         answer: Answer::default(),
     };
     let exchange = answering(asked, parts).await;
     let answer = exchange.answer.clone();
-    exchanges.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
+    exchanges
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(exchange);
     let mut response = Response::builder().status(answer.status);
     if let Some(kind) = answer.content_type {
         response = response.header(CONTENT_TYPE, kind);
     }
-    response.body(Body::from(answer.body)).expect("what was answered is an answer")
+    response
+        .body(Body::from(answer.body))
+        .expect("what was answered is an answer")
 }
 
 #[expect(
@@ -183,7 +206,10 @@ async fn pass_on(
         .send()
         .await
         .expect("upstream answers");
-    let kind = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     exchange.answer = Answer {
         status: answer.status().as_u16(),
         content_type: kind.map(str::to_owned),

@@ -21,7 +21,11 @@ pub fn request_sites(adapter: &str) -> Vec<String> {
 fn visit(folder: &Path, sites: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("the adapter's sources are there") {
         let path = entry.expect("the folder can be read").path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if name == "tests" || name == "tests.rs" {
             continue;
         }
@@ -51,6 +55,9 @@ mod tests {
     fn requests_are_found_outside_of_tests() {
         let source = "let a = Request::get(FIND, path); send(Request::post(\n \"buy\",\n path))\n\
             #[cfg(test)] mod tests { Request::get(X, y) }";
-        assert_eq!(sites_in(source).collect::<Vec<_>>(), ["get(FIND)", "post(\"buy\")"]);
+        assert_eq!(
+            sites_in(source).collect::<Vec<_>>(),
+            ["get(FIND)", "post(\"buy\")"]
+        );
     }
 }

@@ -1,1 +1,4 @@
 //! Cross-crate tests.
+
+mod contract_elevenlabs;
+mod contract_twilio;
