@@ -1,5 +1,10 @@
 //! How fast a route is decided: each call, each repeated webhook and each explanation costs one decision.
 
+#![expect(
+    missing_docs,
+    reason = "criterion's macro makes a public function without a doc"
+)]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};

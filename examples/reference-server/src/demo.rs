@@ -177,12 +177,12 @@ impl Tenant {
         let deadline = tokio::time::Instant::now() + SETTLING;
         loop {
             let calls: Value = story::get_as(client, url.join("/v1/calls")?, &self.token).await?;
-            let call = calls["data"][0].clone();
-            let id = call["id"].as_str().unwrap_or_default();
-            let call: Value =
-                story::get_as(client, url.join(&format!("/v1/calls/{id}"))?, &self.token).await?;
+            let id = calls["data"][0]["id"].as_str().unwrap_or_default();
+            // The record first: what it changes about the call is written with it.
             let transcript = url.join(&format!("/v1/calls/{id}/transcript"))?;
             let transcript: Value = story::get_as(client, transcript, &self.token).await?;
+            let call: Value =
+                story::get_as(client, url.join(&format!("/v1/calls/{id}"))?, &self.token).await?;
             let done = call["status"] == "completed" && transcript["complete"] == true;
             if done || tokio::time::Instant::now() > deadline {
                 return Ok(call);

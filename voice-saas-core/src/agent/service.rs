@@ -290,7 +290,9 @@ impl<'a> Agents<'a> {
             Some(name) => match self.app.voice_agents(name) {
                 Some(provider) => provider.name(),
                 None => {
-                    return Err(Invalid::field("/provider", "unknown", "no such voice-agent platform").into());
+                    return Err(
+                        Invalid::field("/provider", "unknown", "no such voice-agent platform").into(),
+                    );
                 }
             },
         };
@@ -393,7 +395,7 @@ fn check(agent: &Agent, checks: &mut Checks) {
     );
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests {
     use super::*;
     use crate::testing::fixtures;

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn tokens(secret: u8) -> AccessTokens {
-        AccessTokens::new(&SecretKey::new([secret; 32]).unwrap(), Duration::from_secs(1_800))
+        AccessTokens::new(&SecretKey::new([secret; 32]).unwrap(), Duration::from_mins(30))
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(principal.scope().tenant_id(), tenant);
         assert_eq!(principal.scope().actor(), Actor::User(user));
         assert_eq!(principal.role(), Role::Admin);
-        assert!(tokens(1).read(&token, now + Duration::from_secs(1_800)).is_none());
+        assert!(tokens(1).read(&token, now + Duration::from_mins(30)).is_none());
         assert!(tokens(2).read(&token, now).is_none(), "another key signed it");
         assert!(tokens(1).read(&format!("{token}x"), now).is_none());
     }

@@ -108,7 +108,7 @@ pub fn decide(route: &Route) -> Decision<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests {
     use super::*;
     use crate::{tenant::TenantStatus, testing::fixtures};

@@ -326,7 +326,7 @@ mod tests {
     fn waits_double_up_to_ten_minutes_and_jitter_only_shortens_them() {
         assert_eq!(backoff(1, 0.0), Duration::from_secs(1));
         assert_eq!(backoff(4, 0.0), Duration::from_secs(8));
-        assert_eq!(backoff(60, 0.0), Duration::from_secs(600));
+        assert_eq!(backoff(60, 0.0), Duration::from_mins(10));
         assert_eq!(backoff(1, 1.0), Duration::from_millis(500));
     }
 }

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod fixtures;
+pub mod mock;
 pub mod store;
 
 use std::{

@@ -2,7 +2,7 @@
 //!
 //! Each case is a sentence about what every store does. A store's own tests run them all:
 //!
-//! ```ignore
+//! ```text
 //! async fn fresh_store() -> SqliteStore {
 //!     SqliteStore::in_memory().await.expect("an in-memory database opens")
 //! }
@@ -167,6 +167,7 @@ macro_rules! store_conformance_tests {
             queue {
                 due_jobs_are_claimed_oldest_first_and_later_ones_stay
                 tenants_are_served_in_turn
+                a_long_queue_of_one_tenant_keeps_nobody_else_waiting
                 workers_who_claim_at_once_share_the_jobs
                 one_job_can_be_claimed_before_it_is_due_and_by_one_worker
                 a_job_is_finished_by_its_latest_claim_alone

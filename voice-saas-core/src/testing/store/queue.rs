@@ -64,6 +64,28 @@ pub async fn tenants_are_served_in_turn(store: &dyn Store) {
     assert_eq!(claim_due(&world, 10, 10).await.len(), 4);
 }
 
+pub async fn a_long_queue_of_one_tenant_keeps_nobody_else_waiting(store: &dyn Store) {
+    let world = World::new(store);
+    let (busy, quiet) = (world.tenant("busy").await, world.tenant("quiet").await);
+    let mut tx = world.begin(&busy).await;
+    for _ in 0..1_100 {
+        assert!(tx.jobs().enqueue(&new_job(&world, 0), at(0)).await.must());
+    }
+    tx.commit().await.must();
+    let (late, own, later) = (new_job(&world, 5), new_job(&world, 6), new_job(&world, 11));
+    assert!(enqueue(&world, Some(&quiet), &late, 0).await);
+    assert!(enqueue(&world, None, &own, 0).await);
+    assert!(enqueue(&world, Some(&quiet), &later, 0).await);
+    let claimed = claim_due(&world, 10, 5).await;
+    assert_eq!((claimed.len(), &ids(&claimed)[3..]), (5, &[late.id, own.id][..]));
+    assert!(
+        claim_due(&world, 10, 5)
+            .await
+            .iter()
+            .all(|job| job.tenant == Some(busy.tenant_id()))
+    );
+}
+
 pub async fn workers_who_claim_at_once_share_the_jobs(store: &dyn Store) {
     let world = World::new(store);
     let scope = world.tenant("acme").await;
