@@ -27,14 +27,16 @@ async fn sqlite() -> BTreeMap<String, Table> {
     for leftover in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{path}{leftover}"));
     }
-    SqliteStore::open(path).await.unwrap();
-    let mut connection = SqliteConnection::connect(path).await.unwrap();
+    SqliteStore::open(path).await.expect("the catalog answers");
+    let mut connection = SqliteConnection::connect(path)
+        .await
+        .expect("the catalog answers");
     let names: Vec<String> = sqlx::query_scalar(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '_sqlx_%'",
     )
     .fetch_all(&mut connection)
     .await
-    .unwrap();
+    .expect("the catalog answers");
     let mut tables = BTreeMap::new();
     for name in names {
         let mut table = Table::default();
@@ -43,7 +45,7 @@ async fn sqlite() -> BTreeMap<String, Table> {
                 .bind(&name)
                 .fetch_all(&mut connection)
                 .await
-                .unwrap();
+                .expect("the catalog answers");
         for (column, kind, required, key) in columns {
             if key > 0 {
                 table.primary_key.push(column.clone());
@@ -55,13 +57,13 @@ async fn sqlite() -> BTreeMap<String, Table> {
                 .bind(&name)
                 .fetch_all(&mut connection)
                 .await
-                .unwrap();
+                .expect("the catalog answers");
         for (index, unique, partial) in indexes {
             let columns = sqlx::query_scalar("SELECT name FROM pragma_index_info($1) ORDER BY seqno")
                 .bind(&index)
                 .fetch_all(&mut connection)
                 .await
-                .unwrap();
+                .expect("the catalog answers");
             table.indexes.insert(index, (columns, unique, partial));
         }
         let keys: Vec<(i64, String, String, String)> = sqlx::query_as(
@@ -70,7 +72,7 @@ async fn sqlite() -> BTreeMap<String, Table> {
         .bind(&name)
         .fetch_all(&mut connection)
         .await
-        .unwrap();
+        .expect("the catalog answers");
         let mut by_id: BTreeMap<i64, (Vec<String>, String, Vec<String>)> = BTreeMap::new();
         for (id, other, from, to) in keys {
             let key = by_id.entry(id).or_default();
@@ -104,7 +106,7 @@ async fn postgres(connection: &mut PgConnection) -> BTreeMap<String, Table> {
     )
     .fetch_all(&mut *connection)
     .await
-    .unwrap();
+    .expect("the catalog answers");
     let mut tables = BTreeMap::new();
     for (oid, name) in names {
         let mut table = Table::default();
@@ -115,7 +117,7 @@ async fn postgres(connection: &mut PgConnection) -> BTreeMap<String, Table> {
         .bind(oid)
         .fetch_all(&mut *connection)
         .await
-        .unwrap();
+        .expect("the catalog answers");
         for (column, kind, required) in columns {
             table.columns.insert(column, (in_sqlite(&kind), required));
         }
@@ -128,7 +130,7 @@ async fn postgres(connection: &mut PgConnection) -> BTreeMap<String, Table> {
         .bind(oid)
         .fetch_all(&mut *connection)
         .await
-        .unwrap();
+        .expect("the catalog answers");
         for (index, columns, unique, partial, primary) in indexes {
             if primary {
                 table.primary_key = columns;
@@ -149,7 +151,7 @@ async fn postgres(connection: &mut PgConnection) -> BTreeMap<String, Table> {
         .bind(oid)
         .fetch_all(&mut *connection)
         .await
-        .unwrap();
+        .expect("the catalog answers");
         table.foreign_keys = keys.into_iter().collect();
         tables.insert(name, table);
     }
@@ -161,7 +163,9 @@ async fn both_migrations_make_the_same_tables_columns_indexes_and_foreign_keys()
     let Some(fresh) = FreshPostgres::create().await else {
         return;
     };
-    let mut connection = PgConnection::connect(fresh.url().expose_secret()).await.unwrap();
+    let mut connection = PgConnection::connect(fresh.url().expose_secret())
+        .await
+        .expect("the catalog answers");
     let (sqlite, postgres) = (sqlite().await, postgres(&mut connection).await);
     assert!(sqlite.contains_key("calls"));
     assert_eq!(
@@ -178,9 +182,14 @@ async fn no_foreign_key_cascades_and_each_between_tenant_tables_begins_with_the_
     let Some(fresh) = FreshPostgres::create().await else {
         return;
     };
-    let mut connection = PgConnection::connect(fresh.url().expose_secret()).await.unwrap();
+    let mut connection = PgConnection::connect(fresh.url().expose_secret())
+        .await
+        .expect("the catalog answers");
     let sql = "SELECT conname::text FROM pg_constraint WHERE contype = 'f' AND (confdeltype <> 'a' OR confupdtype <> 'a')";
-    let cascading: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+    let cascading: Vec<String> = sqlx::query_scalar(sql)
+        .fetch_all(&mut connection)
+        .await
+        .expect("the catalog answers");
     assert!(cascading.is_empty(), "{cascading:?}");
     let tables = postgres(&mut connection).await;
     for (name, table) in &tables {

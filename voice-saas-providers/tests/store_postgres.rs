@@ -174,18 +174,18 @@ async fn the_application_sees_its_own_tenants_rows_and_none_while_no_tenant_is_s
     let Some(fresh) = fresh_store().await else { return };
     let owner = furnish(&fresh, 1)
         .await
-        .unwrap()
+        .expect("the server obeys")
         .tenant_id()
         .as_uuid()
         .to_string();
-    furnish(&fresh, 2).await.unwrap();
+    furnish(&fresh, 2).await.expect("the server obeys");
     let stranger = Uuid::from_u128(99).to_string();
     let mut connection = admin(&fresh).await;
     let mut tables = tenant_tables(&mut connection).await;
     tables.extend(["tenants".to_owned()]);
     for table in tables {
         assert_eq!(
-            count(&mut connection, &table).await.unwrap(),
+            count(&mut connection, &table).await.expect("the server obeys"),
             2,
             "{table} has a row of each tenant"
         );
@@ -204,8 +204,12 @@ async fn the_application_sees_its_own_tenants_rows_and_none_while_no_tenant_is_s
 #[tokio::test]
 async fn the_application_may_not_read_passwords_nor_calls_that_reached_nobody() {
     let Some(fresh) = fresh_store().await else { return };
-    let owner = furnish(&fresh, 1).await.unwrap().tenant_id().as_uuid();
-    furnish(&fresh, 2).await.unwrap();
+    let owner = furnish(&fresh, 1)
+        .await
+        .expect("the server obeys")
+        .tenant_id()
+        .as_uuid();
+    furnish(&fresh, 2).await.expect("the server obeys");
     let mut connection = admin(&fresh).await;
     for (select, expected) in [
         ("SELECT email FROM users", Some(1)),
@@ -214,18 +218,26 @@ async fn the_application_may_not_read_passwords_nor_calls_that_reached_nobody() 
         ("SELECT * FROM refresh_tokens", None),
     ] {
         let begin = format!("BEGIN; SET LOCAL ROLE voice_saas_app; SET LOCAL voice_saas.tenant = '{owner}'");
-        run(&mut connection, begin).await.unwrap();
+        run(&mut connection, begin).await.expect("the server obeys");
         let rows = sqlx::query(select).fetch_all(&mut connection).await;
         assert_eq!(rows.ok().map(|rows| rows.len()), expected, "{select}");
-        run(&mut connection, "ROLLBACK").await.unwrap();
+        run(&mut connection, "ROLLBACK").await.expect("the server obeys");
     }
 }
 
 #[tokio::test]
 async fn the_application_can_write_no_row_of_another_tenant() {
     let Some(fresh) = fresh_store().await else { return };
-    let owner = furnish(&fresh, 1).await.unwrap().tenant_id().as_uuid();
-    let stranger = furnish(&fresh, 2).await.unwrap().tenant_id().as_uuid();
+    let owner = furnish(&fresh, 1)
+        .await
+        .expect("the server obeys")
+        .tenant_id()
+        .as_uuid();
+    let stranger = furnish(&fresh, 2)
+        .await
+        .expect("the server obeys")
+        .tenant_id()
+        .as_uuid();
     let mut connection = admin(&fresh).await;
     let begin = format!("BEGIN; SET LOCAL ROLE voice_saas_app; SET LOCAL voice_saas.tenant = '{stranger}'");
     for write in [
@@ -234,28 +246,32 @@ async fn the_application_can_write_no_row_of_another_tenant() {
         ),
         format!("UPDATE agents SET tenant_id = '{owner}'"),
     ] {
-        run(&mut connection, begin.as_str()).await.unwrap();
+        run(&mut connection, begin.as_str())
+            .await
+            .expect("the server obeys");
         let error = run(&mut connection, write.as_str()).await.unwrap_err();
         assert!(error.to_string().contains("row-level security"), "{error}");
-        run(&mut connection, "ROLLBACK").await.unwrap();
+        run(&mut connection, "ROLLBACK").await.expect("the server obeys");
     }
-    run(&mut connection, begin).await.unwrap();
+    run(&mut connection, begin).await.expect("the server obeys");
     run(
         &mut connection,
         "UPDATE tenants SET name = 'mine'; DELETE FROM agent_numbers",
     )
     .await
-    .unwrap();
-    run(&mut connection, "COMMIT").await.unwrap();
+    .expect("the server obeys");
+    run(&mut connection, "COMMIT").await.expect("the server obeys");
     let name: String = sqlx::query_scalar("SELECT name FROM tenants WHERE id = $1")
         .bind(owner)
         .fetch_one(&mut connection)
         .await
-        .unwrap();
+        .expect("the server obeys");
     assert_eq!(
         (
             name.as_str(),
-            count(&mut connection, "agent_numbers").await.unwrap()
+            count(&mut connection, "agent_numbers")
+                .await
+                .expect("the server obeys")
         ),
         ("acme", 1)
     );
@@ -275,7 +291,7 @@ async fn every_tenant_table_forces_row_level_security_on_roles_that_cannot_bypas
         .bind(&table)
         .fetch_one(&mut connection)
         .await
-        .unwrap();
+        .expect("the server obeys");
         assert!(row.get::<bool, _>(0), "{table}");
         assert!(!row.get::<String, _>(1).starts_with("voice_saas_"), "{table}");
     }
@@ -285,7 +301,7 @@ async fn every_tenant_table_forces_row_level_security_on_roles_that_cannot_bypas
     )
     .fetch_all(&mut connection)
     .await
-    .unwrap();
+    .expect("the server obeys");
     assert!(weak.is_empty(), "{weak:?}");
 }
 
@@ -297,22 +313,22 @@ async fn login(fresh: &FreshPostgres, name: &str, rights: &str) -> (PgConnection
         format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
     )
     .await
-    .unwrap();
+    .expect("the server obeys");
     run(&mut connection, format!("DROP ROLE IF EXISTS {name}"))
         .await
-        .unwrap();
+        .expect("the server obeys");
     run(
         &mut connection,
         format!("CREATE ROLE {name} LOGIN PASSWORD 'secret' {rights}"),
     )
     .await
-    .unwrap();
+    .expect("the server obeys");
     run(&mut connection, format!("CREATE DATABASE {name} OWNER {name}"))
         .await
-        .unwrap();
-    let mut url = Url::parse(fresh.url().expose_secret()).unwrap();
-    url.set_username(name).unwrap();
-    url.set_password(Some("secret")).unwrap();
+        .expect("the server obeys");
+    let mut url = Url::parse(fresh.url().expose_secret()).expect("the server obeys");
+    url.set_username(name).expect("the server obeys");
+    url.set_password(Some("secret")).expect("the server obeys");
     url.set_path(name);
     (connection, SecretString::from(String::from(url)))
 }
@@ -320,8 +336,10 @@ async fn login(fresh: &FreshPostgres, name: &str, rights: &str) -> (PgConnection
 async fn forget(mut connection: PgConnection, name: &str) {
     run(&mut connection, format!("DROP DATABASE {name} WITH (FORCE)"))
         .await
-        .unwrap();
-    run(&mut connection, format!("DROP ROLE {name}")).await.unwrap();
+        .expect("the server obeys");
+    run(&mut connection, format!("DROP ROLE {name}"))
+        .await
+        .expect("the server obeys");
 }
 
 #[tokio::test]
@@ -329,7 +347,57 @@ async fn a_login_that_is_no_superuser_migrates_and_works() {
     let Some(fresh) = fresh_store().await else { return };
     let name = "voice_test_plain";
     let (connection, url) = login(&fresh, name, "CREATEROLE").await;
-    let store = PostgresStore::connect(&url).await.unwrap();
+    let store = PostgresStore::connect(&url).await.expect("the server obeys");
+    let scope = furnish(&store, 1).await.expect("the server obeys");
+    assert_eq!(
+        store
+            .begin(&scope)
+            .await
+            .expect("the server obeys")
+            .tenant()
+            .get()
+            .await
+            .expect("the server obeys")
+            .name,
+        "acme"
+    );
+    let number = "+12125550001".parse().expect("the server obeys");
+    let route = store
+        .begin_system(&system_scope())
+        .await
+        .expect("the server obeys")
+        .route(&number)
+        .await
+        .expect("the server obeys")
+        .expect("the server obeys");
+    assert_eq!((route.tenant.id, route.agents.len()), (scope.tenant_id(), 1));
+    drop(store);
+    // A second one finds everything done.
+    PostgresStore::connect(&url)
+        .await
+        .expect("the server obeys")
+        .ping()
+        .await
+        .expect("the server obeys");
+    forget(connection, name).await;
+}
+
+#[tokio::test]
+async fn a_login_that_may_take_the_roles_and_nothing_else_works_in_a_migrated_database() {
+    let Some(fresh) = fresh_store().await else { return };
+    let name = "voice_test_server";
+    let (mut connection, url) = login(&fresh, name, "").await;
+    run(
+        &mut connection,
+        format!("GRANT voice_saas_app, voice_saas_system TO {name}"),
+    )
+    .await
+    .unwrap();
+    let mut url = Url::parse(url.expose_secret()).unwrap();
+    url.set_path(Url::parse(fresh.url().expose_secret()).unwrap().path());
+    let store = PostgresStore::connect(&SecretString::from(String::from(url)))
+        .await
+        .unwrap();
     let scope = furnish(&store, 1).await.unwrap();
     assert_eq!(
         store
@@ -343,19 +411,7 @@ async fn a_login_that_is_no_superuser_migrates_and_works() {
             .name,
         "acme"
     );
-    let number = "+12125550001".parse().unwrap();
-    let route = store
-        .begin_system(&system_scope())
-        .await
-        .unwrap()
-        .route(&number)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!((route.tenant.id, route.agents.len()), (scope.tenant_id(), 1));
     drop(store);
-    // A second one finds everything done.
-    PostgresStore::connect(&url).await.unwrap().ping().await.unwrap();
     forget(connection, name).await;
 }
 
@@ -376,9 +432,11 @@ async fn a_login_that_may_not_take_the_roles_is_told_what_to_run() {
 #[tokio::test]
 async fn a_wake_up_reaches_the_other_replicas() {
     let Some(fresh) = fresh_store().await else { return };
-    let other = PostgresStore::connect(&fresh.url()).await.unwrap();
+    let other = PostgresStore::connect(&fresh.url())
+        .await
+        .expect("the server obeys");
     // The first one comes when the replica begins to listen.
     other.job_wakeup().await;
     let ((), woken) = tokio::join!(other.job_wakeup(), fresh.wake_jobs());
-    woken.unwrap();
+    woken.expect("the server obeys");
 }

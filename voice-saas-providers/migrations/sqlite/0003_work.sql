@@ -55,10 +55,11 @@ CREATE UNIQUE INDEX jobs_key ON jobs (tenant_id, unique_key)
 CREATE UNIQUE INDEX jobs_system_key ON jobs (unique_key)
     WHERE state IN ('ready', 'leased') AND tenant_id IS NULL;
 CREATE INDEX jobs_ready ON jobs (run_at, id, tenant_id) WHERE state = 'ready';
+CREATE INDEX jobs_ready_of_tenant ON jobs (tenant_id, run_at, id) WHERE state = 'ready';
 CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'leased';
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE state = 'finished';
 CREATE INDEX jobs_newest ON jobs (created_at, id);
-CREATE INDEX jobs_newest_of_state ON jobs (state, created_at, id);
+CREATE INDEX jobs_dead ON jobs (created_at, id) WHERE state = 'dead';
 
 CREATE TABLE outbox (
     tenant_id    BLOB   NOT NULL REFERENCES tenants (id),

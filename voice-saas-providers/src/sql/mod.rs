@@ -2,7 +2,7 @@
 //!
 //! [`SqliteStore`] needs no server and is the embedded default; [`PostgresStore`] serves many machines and walls
 //! tenants off by row-level security as well. The files here are named after the concepts of the core, and each
-//! holds the SQL of its concept, the same text for both databases; where they must differ, [`dialect`] says how.
+//! holds the SQL of its concept, the same text for both databases; where they must differ, `dialect` says how.
 //!
 //! ```no_run
 //! use secrecy::SecretString;

@@ -12,7 +12,7 @@ use voice_saas_core::{
 
 use super::{JobRow, enqueue};
 use crate::sql::{
-    column::{Place, word},
+    column::Place,
     dialect,
     error::{changed, not_found},
     page::Keyset,
@@ -26,22 +26,50 @@ macro_rules! columns {
     };
 }
 
-// Among the oldest due jobs, every tenant's first comes before any tenant's second. The window bounds what a claim
-// costs, however long the queue; a tenant whose jobs are all younger than ten thousand others waits its turn by age.
+// Every tenant's first job comes before any tenant's second. What a claim costs must not grow with the queue, so that
+// the turns are reckoned among the oldest thousand due jobs. When there are more, those may be of few tenants: then
+// the first job of every other tenant joins them, found by leaping through the index from tenant to tenant. More are
+// looked at than are taken, since other workers may hold the first of them.
 const CLAIM: &str = concat!(
-    "UPDATE jobs SET state = 'leased', lease_until = $2, attempt = attempt + 1, fence = fence + 1
-    WHERE id IN (
-        SELECT j.id
-        FROM jobs j JOIN (
-            SELECT id, run_at, row_number() OVER (PARTITION BY tenant_id ORDER BY run_at, id) AS turn
-            FROM (
-                SELECT id, tenant_id, run_at FROM jobs
-                WHERE state = 'ready' AND run_at <= $1
-                ORDER BY run_at, id LIMIT 10000
-            ) due
-        ) turns ON turns.id = j.id
-        WHERE j.state = 'ready'
-        ORDER BY turns.turn, turns.run_at, j.id LIMIT $3
+    "WITH RECURSIVE due AS (
+        SELECT id, tenant_id, run_at FROM jobs
+        WHERE state = 'ready' AND run_at <= $1
+        ORDER BY run_at, id LIMIT 1000
+    ), tenant (id) AS (
+        SELECT (SELECT tenant_id FROM jobs WHERE state = 'ready' AND tenant_id IS NOT NULL ORDER BY tenant_id LIMIT 1)
+        WHERE (SELECT count(*) FROM due) = 1000
+        UNION ALL
+        SELECT (
+            SELECT j.tenant_id FROM jobs j
+            WHERE j.state = 'ready' AND j.tenant_id > tenant.id
+            ORDER BY j.tenant_id LIMIT 1
+        )
+        FROM tenant WHERE tenant.id IS NOT NULL
+    ), first (id) AS (
+        SELECT (
+            SELECT j.id FROM jobs j
+            WHERE j.state = 'ready' AND j.tenant_id = tenant.id AND j.run_at <= $1
+            ORDER BY j.run_at, j.id LIMIT 1
+        )
+        FROM tenant
+        UNION ALL
+        SELECT (
+            SELECT j.id FROM jobs j
+            WHERE j.state = 'ready' AND j.tenant_id IS NULL AND j.run_at <= $1
+            ORDER BY j.run_at, j.id LIMIT 1
+        )
+    ), turns (id, run_at, turn) AS (
+        SELECT id, run_at, row_number() OVER (PARTITION BY tenant_id ORDER BY run_at, id) FROM due
+        UNION
+        SELECT j.id, j.run_at, 1 FROM first JOIN jobs j ON j.id = first.id
+    ), next (id, run_at, turn) AS (
+        SELECT id, run_at, turn FROM turns ORDER BY turn, run_at, id LIMIT 4 * $3
+    )
+    UPDATE jobs SET state = 'leased', lease_until = $2, attempt = attempt + 1, fence = fence + 1
+    WHERE state = 'ready' AND id IN (
+        SELECT j.id FROM jobs j JOIN next ON next.id = j.id
+        WHERE j.lease_until IS NULL
+        ORDER BY next.turn, next.run_at, next.id LIMIT $3
         /*pg FOR UPDATE OF j SKIP LOCKED */
     )
     RETURNING ",
@@ -172,9 +200,14 @@ impl JobQueue for SystemUnit {
         let keyset = Keyset::from(page);
         let rows = filtered!(&mut self.tx, OPERATION, JobRow, LIST, query => {
             query.push_bind(keyset.at).push(", ").push_bind(keyset.id).push(")");
-            if let Some(state) = state {
-                query.push(" AND state = ").push_bind(word(&state));
-            }
+            // Not a parameter: a planner uses the partial indexes only for a state that it can see.
+            query.push(match state {
+                None => "",
+                Some(JobState::Ready) => " AND state = 'ready'",
+                Some(JobState::Leased) => " AND state = 'leased'",
+                Some(JobState::Finished) => " AND state = 'finished'",
+                Some(JobState::Dead) => " AND state = 'dead'",
+            });
             query.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(keyset.rows);
         })?;
         Ok(Page::of(page, jobs(OPERATION, rows)?, |job| {
