@@ -29,7 +29,9 @@ impl EmulatorConfig {
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
-            recordings: std::env::temp_dir().join("voice-saas-emulator").join("recordings"),
+            recordings: std::env::temp_dir()
+                .join("voice-saas-emulator")
+                .join("recordings"),
             post_call_url: None,
             twilio_account_sid: id::sid("AC"),
             twilio_auth_token: id::hex(32).into(),

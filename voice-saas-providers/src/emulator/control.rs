@@ -38,7 +38,11 @@ impl PlaceCall {
     /// A call that follows [`Script::new`].
     #[must_use]
     pub fn new(from: impl Into<String>, to: impl Into<String>) -> Self {
-        Self { from: from.into(), to: to.into(), script: Script::new() }
+        Self {
+            from: from.into(),
+            to: to.into(),
+            script: Script::new(),
+        }
     }
 
     /// What the caller does.
@@ -83,7 +87,10 @@ impl ControlError {
 
 /// Places a call; answers its SID.
 pub(super) fn place_call(world: &Arc<World>, call: PlaceCall) -> Result<String, ControlError> {
-    if [&call.from, &call.to].iter().any(|party| party.is_empty() || party.len() > LONGEST_PARTY) {
+    if [&call.from, &call.to]
+        .iter()
+        .any(|party| party.is_empty() || party.len() > LONGEST_PARTY)
+    {
         return Err(ControlError::Party);
     }
     call.script.validate()?;
@@ -98,7 +105,11 @@ pub(super) fn set_callee(world: &World, number: String, callee: Callee) -> Resul
     if number.is_empty() || number.len() > LONGEST_PARTY {
         return Err(ControlError::Party);
     }
-    if world.twilio.set_callee(number, callee) { Ok(()) } else { Err(ControlError::TooMany) }
+    if world.twilio.set_callee(number, callee) {
+        Ok(())
+    } else {
+        Err(ControlError::TooMany)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -215,7 +226,14 @@ async fn calls(State(world): State<Arc<World>>, body: Bytes) -> Response {
             script = script.without_recording();
         }
         script = script.with_dtmf(body.dtmf.unwrap_or_default());
-        place_call(&world, PlaceCall { from: body.from, to: body.to, script })
+        place_call(
+            &world,
+            PlaceCall {
+                from: body.from,
+                to: body.to,
+                script,
+            },
+        )
     };
     match placed() {
         Ok(call_sid) => (StatusCode::CREATED, Json(json!({"call_sid": call_sid}))).into_response(),
@@ -270,7 +288,9 @@ async fn advance(State(world): State<Arc<World>>, body: Bytes) -> Response {
     let moved = || {
         let by = Duration::from_secs(read::<ClockBody>(&body)?.advance_seconds);
         if by > clock::FURTHEST {
-            return Err(ControlError::Body("advance_seconds must be at most ten years".into()));
+            return Err(ControlError::Body(
+                "advance_seconds must be at most ten years".into(),
+            ));
         }
         world.clock.advance(by);
         Ok(())

@@ -69,8 +69,12 @@ const REQUEST: &[FaultKind] = &[
     FaultKind::Slow,
     FaultKind::Refused,
 ];
-const QUESTION: &[FaultKind] =
-    &[FaultKind::Slow, FaultKind::Refused, FaultKind::Duplicate, FaultKind::BadSignature];
+const QUESTION: &[FaultKind] = &[
+    FaultKind::Slow,
+    FaultKind::Refused,
+    FaultKind::Duplicate,
+    FaultKind::BadSignature,
+];
 const NOTICE: &[FaultKind] = &[
     FaultKind::Slow,
     FaultKind::Refused,
@@ -78,8 +82,12 @@ const NOTICE: &[FaultKind] = &[
     FaultKind::Reorder,
     FaultKind::BadSignature,
 ];
-const CLIENT_SOCKET: &[FaultKind] =
-    &[FaultKind::Slow, FaultKind::Refused, FaultKind::BadSignature, FaultKind::DropSocket];
+const CLIENT_SOCKET: &[FaultKind] = &[
+    FaultKind::Slow,
+    FaultKind::Refused,
+    FaultKind::BadSignature,
+    FaultKind::DropSocket,
+];
 const SERVER_SOCKET: &[FaultKind] = &[
     FaultKind::RateLimited,
     FaultKind::ServerError,
@@ -158,13 +166,18 @@ pub struct Fault {
 
 impl Fault {
     /// The longest delay that a fault may ask for.
-    pub const LONGEST_DELAY: Duration = Duration::from_secs(120);
+    pub const LONGEST_DELAY: Duration = Duration::from_mins(2);
 
     /// A fault that happens once. [`Emulator::inject`](super::Emulator::inject) refuses kinds that make no sense at
     /// the operation (see [`Operation::faults`]).
     #[must_use]
     pub fn new(operation: Operation, kind: FaultKind) -> Self {
-        Self { operation, kind, times: 1, delay: None }
+        Self {
+            operation,
+            kind,
+            times: 1,
+            delay: None,
+        }
     }
 
     /// Lets the fault happen `times` times.
@@ -212,7 +225,10 @@ pub enum FaultError {
 }
 
 fn operations_of(provider: Provider) -> impl Iterator<Item = &'static str> {
-    Operation::ALL.iter().filter(move |it| it.provider() == provider).map(|it| it.name())
+    Operation::ALL
+        .iter()
+        .filter(move |it| it.provider() == provider)
+        .map(|it| it.name())
 }
 
 fn names(names: impl Iterator<Item = &'static str>) -> String {
@@ -221,8 +237,10 @@ fn names(names: impl Iterator<Item = &'static str>) -> String {
 
 /// Reads a fault by its names.
 pub(crate) fn parse(provider: &str, operation: &str, kind: &str) -> Result<Fault, FaultError> {
-    let provider =
-        Provider::ALL.into_iter().find(|it| it.name() == provider).ok_or(FaultError::UnknownProvider)?;
+    let provider = Provider::ALL
+        .into_iter()
+        .find(|it| it.name() == provider)
+        .ok_or(FaultError::UnknownProvider)?;
     let operation = Operation::ALL
         .iter()
         .copied()
@@ -258,13 +276,18 @@ impl Faults {
     }
 
     pub(crate) fn clear(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// Uses up one occurrence of the oldest fault of `operation` whose kind is among `kinds`.
     pub(crate) fn take(&self, operation: Operation, kinds: &[FaultKind]) -> Option<Fault> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = waiting.iter().position(|it| it.operation == operation && kinds.contains(&it.kind))?;
+        let at = waiting
+            .iter()
+            .position(|it| it.operation == operation && kinds.contains(&it.kind))?;
         let fault = waiting[at];
         if fault.times <= 1 {
             waiting.remove(at);
@@ -282,7 +305,9 @@ mod tests {
     #[test]
     fn a_fault_happens_as_often_as_asked_and_only_at_its_operation() {
         let faults = Faults::default();
-        faults.add(Fault::new(Operation::BuyNumber, FaultKind::Slow).with_times(2)).expect("a possible fault");
+        faults
+            .add(Fault::new(Operation::BuyNumber, FaultKind::Slow).with_times(2))
+            .expect("a possible fault");
         assert_eq!(faults.take(Operation::ListNumbers, REQUEST), None);
         assert_eq!(faults.take(Operation::BuyNumber, &[FaultKind::Refused]), None);
         assert!(faults.take(Operation::BuyNumber, REQUEST).is_some());
@@ -292,21 +317,32 @@ mod tests {
 
     #[track_caller]
     fn check(names: (&str, &str, &str), said: &str) {
-        let error = parse(names.0, names.1, names.2).expect_err("the names are wrong").to_string();
+        let error = parse(names.0, names.1, names.2)
+            .expect_err("the names are wrong")
+            .to_string();
         assert!(error.contains(said), "{error}");
     }
 
     #[test]
     fn unknown_names_are_answered_with_the_allowed_ones() {
         check(("acme", "x", "y"), "allowed: twilio, elevenlabs");
-        check(("twilio", "signed_url", "slow"), "allowed for twilio: search_numbers, buy_number");
-        check(("elevenlabs", "create_agent", "explode"), "allowed for create_agent: answer_lost, rate_limited");
+        check(
+            ("twilio", "signed_url", "slow"),
+            "allowed for twilio: search_numbers, buy_number",
+        );
+        check(
+            ("elevenlabs", "create_agent", "explode"),
+            "allowed for create_agent: answer_lost, rate_limited",
+        );
     }
 
     #[test]
     fn a_fault_that_makes_no_sense_is_refused() {
         let fault = Fault::new(Operation::BuyNumber, FaultKind::Reorder);
-        assert_eq!(Faults::default().add(fault), Err(FaultError::NotPossible(Operation::BuyNumber)));
+        assert_eq!(
+            Faults::default().add(fault),
+            Err(FaultError::NotPossible(Operation::BuyNumber))
+        );
         let endless = Fault::new(Operation::BuyNumber, FaultKind::Slow).with_times(0);
         assert_eq!(Faults::default().add(endless), Err(FaultError::OutOfRange));
     }

@@ -48,7 +48,15 @@ impl Gate {
             Provider::ElevenLabs => elevenlabs::too_many_requests(),
         };
         if let Some(delay) = fault.delay() {
-            response.headers_mut().insert("retry-after", delay.as_millis().div_ceil(1_000).to_string().parse().unwrap_or_else(|_| axum::http::HeaderValue::from_static("1")));
+            response.headers_mut().insert(
+                "retry-after",
+                delay
+                    .as_millis()
+                    .div_ceil(1_000)
+                    .to_string()
+                    .parse()
+                    .unwrap_or_else(|_| axum::http::HeaderValue::from_static("1")),
+            );
         }
         response
     }
@@ -88,8 +96,9 @@ pub(super) async fn pass(
     let answer = match refusal {
         Err(refusal) => Some(*refusal),
         Ok(()) => {
-            let fault =
-                gate.operation(&record).and_then(|operation| gate.world.faults.take(operation, OF_REQUESTS));
+            let fault = gate
+                .operation(&record)
+                .and_then(|operation| gate.world.faults.take(operation, OF_REQUESTS));
             let request = Request::from_parts(parts, Body::from(body));
             answer(&gate, fault, request, next).await
         }
@@ -104,7 +113,9 @@ pub(super) async fn pass(
 
 /// The answer under a fault; `None` drops the connection.
 async fn answer(gate: &Gate, fault: Option<Fault>, request: Request, next: Next) -> Option<Response> {
-    let Some(fault) = fault else { return Some(next.run(request).await) };
+    let Some(fault) = fault else {
+        return Some(next.run(request).await);
+    };
     match fault.kind() {
         FaultKind::RateLimited => Some(gate.too_many(&fault)),
         FaultKind::ServerError => Some(gate.server_error()),

@@ -4,6 +4,10 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 /// `digits` (at most 64) random lower-case hexadecimal digits.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the emulator stands apart from what it tests, and this is its one home of randomness"
+)]
 pub(crate) fn hex(digits: usize) -> String {
     // Two v7 ids carry about 150 random bits; hashing spreads them over every digit.
     let mut digest = Sha256::new();
@@ -21,11 +25,13 @@ pub(crate) fn sid(kind: &str) -> String {
 
 pub(crate) fn lower_hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]

@@ -26,8 +26,14 @@ pub struct RecordedRequest {
 }
 
 /// Headers worth recording.
-pub(crate) const HEADERS: [&str; 6] =
-    ["accept", "content-type", "idempotency-key", "user-agent", "sec-websocket-protocol", "upgrade"];
+pub(crate) const HEADERS: [&str; 6] = [
+    "accept",
+    "content-type",
+    "idempotency-key",
+    "user-agent",
+    "sec-websocket-protocol",
+    "upgrade",
+];
 
 const MOST_REQUESTS: usize = 10_000;
 const MOST_BYTES: usize = 32 * 1024 * 1024;
@@ -50,13 +56,21 @@ impl Journal {
         entries.bytes += request.body.len();
         entries.requests.push_back(request);
         while entries.requests.len() > MOST_REQUESTS || entries.bytes > MOST_BYTES {
-            let Some(oldest) = entries.requests.pop_front() else { break };
+            let Some(oldest) = entries.requests.pop_front() else {
+                break;
+            };
             entries.bytes -= oldest.body.len();
         }
     }
 
     pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).requests.iter().cloned().collect()
+        self.entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .requests
+            .iter()
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn clear(&self) {

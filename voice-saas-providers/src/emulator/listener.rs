@@ -25,7 +25,13 @@ impl Listener for Lines {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "could not switch off Nagle's delay");
         }
-        (Line { stream, severed: Connection::default() }, peer)
+        (
+            Line {
+                stream,
+                severed: Connection::default(),
+            },
+            peer,
+        )
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -44,7 +50,11 @@ impl Connection {
     }
 
     fn check(&self) -> io::Result<()> {
-        if self.0.load(Ordering::Acquire) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+        if self.0.load(Ordering::Acquire) {
+            Err(io::ErrorKind::ConnectionReset.into())
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -64,8 +64,8 @@ use self::gate::Gate;
 pub use self::journal::RecordedRequest;
 use self::listener::{Connection, Lines};
 pub use self::twilio::{
-    CallError, CallReport, CallStatus, Callee, CallerAudio, RoundTrip, Script, ScriptError, Speaker, TranscriptLine,
-    WebhookExchange,
+    CallError, CallReport, CallStatus, Callee, CallerAudio, RoundTrip, Script, ScriptError, Speaker,
+    TranscriptLine, WebhookExchange,
 };
 use self::world::World;
 
@@ -89,20 +89,35 @@ impl Emulator {
         let listener = TcpListener::bind(config.listen).await?;
         let addr = listener.local_addr()?;
         // An unspecified address is one to listen on, but not one to connect to.
-        let host = if addr.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { addr.ip() };
-        let base = Url::parse(&format!("http://{}", SocketAddr::new(host, addr.port()))).map_err(io::Error::other)?;
+        let host = if addr.ip().is_unspecified() {
+            IpAddr::V4(Ipv4Addr::LOCALHOST)
+        } else {
+            addr.ip()
+        };
+        let base = Url::parse(&format!("http://{}", SocketAddr::new(host, addr.port())))
+            .map_err(io::Error::other)?;
         let world = Arc::new(World::new(config, base).map_err(io::Error::other)?);
         let gated = |provider, router: Router| {
-            router.layer(from_fn_with_state(Gate { world: Arc::clone(&world), provider }, gate::pass))
+            router.layer(from_fn_with_state(
+                Gate {
+                    world: Arc::clone(&world),
+                    provider,
+                },
+                gate::pass,
+            ))
         };
         let router = Router::new()
             .merge(gated(Provider::Twilio, twilio::router(Arc::clone(&world))))
-            .merge(gated(Provider::ElevenLabs, elevenlabs::router(Arc::clone(&world))))
+            .merge(gated(
+                Provider::ElevenLabs,
+                elevenlabs::router(Arc::clone(&world)),
+            ))
             .merge(control::router(Arc::clone(&world)));
         let stopping = world.stopping().clone();
         let server = tokio::spawn(async move {
             let service = router.into_make_service_with_connect_info::<Connection>();
-            let served = axum::serve(Lines(listener), service).with_graceful_shutdown(stopping.cancelled_owned());
+            let served =
+                axum::serve(Lines(listener), service).with_graceful_shutdown(stopping.cancelled_owned());
             if let Err(error) = served.await {
                 tracing::error!(%error, "the emulator stopped");
             }

@@ -63,9 +63,21 @@ impl World {
         })
     }
 
+    /// Sends a webhook or the call of a tool.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the emulator stands apart from what it tests, and this is its one home of sending"
+    )]
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<reqwest::Response> {
+        request.send().await
+    }
+
     /// Cancelled when calls and sockets that run now must end: at the next reset or at shutdown.
     pub(crate) fn running(&self) -> CancellationToken {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Cancelled at shutdown.
@@ -76,7 +88,11 @@ impl World {
     /// Ends every call and conversation, and forgets everything but credentials.
     pub(crate) fn reset(&self) {
         let next = self.stopping.child_token();
-        std::mem::replace(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner), next).cancel();
+        std::mem::replace(
+            &mut *self.running.lock().unwrap_or_else(PoisonError::into_inner),
+            next,
+        )
+        .cancel();
         self.faults.clear();
         self.journal.clear();
         self.clock.reset();
@@ -86,6 +102,6 @@ impl World {
 
     /// The state of every provider, by provider name.
     pub(crate) fn state(&self) -> serde_json::Value {
-        serde_json::json!({"twilio": self.twilio.state(self), "elevenlabs": self.elevenlabs.state(self)})
+        serde_json::json!({"twilio": self.twilio.state(self), "elevenlabs": self.elevenlabs.state()})
     }
 }

@@ -13,21 +13,31 @@ pub(crate) enum AudioFormat {
 
 impl AudioFormat {
     /// Every name that the agents API accepts.
-    pub(crate) const NAMES: [&str; 7] =
-        ["pcm_8000", "pcm_16000", "pcm_22050", "pcm_24000", "pcm_44100", "pcm_48000", "ulaw_8000"];
+    pub(crate) const NAMES: [&str; 7] = [
+        "pcm_8000",
+        "pcm_16000",
+        "pcm_22050",
+        "pcm_24000",
+        "pcm_44100",
+        "pcm_48000",
+        "ulaw_8000",
+    ];
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
         if name == "ulaw_8000" {
             return Some(Self::Ulaw);
         }
-        let rate = Self::NAMES.contains(&name).then(|| name.strip_prefix("pcm_")).flatten()?;
+        let rate = Self::NAMES
+            .contains(&name)
+            .then(|| name.strip_prefix("pcm_"))
+            .flatten()?;
         rate.parse().ok().map(Self::Pcm)
     }
 
     /// Telephone audio in this format.
     ///
     /// Takes the nearest sample; the tones lie far below the mirror images that this leaves.
-    pub(crate) fn from_telephone(self, audio: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn encode(self, audio: Vec<u8>) -> Vec<u8> {
         match self {
             Self::Ulaw => audio,
             Self::Pcm(rate) => resample(audio.len(), TELEPHONE_RATE, rate)
@@ -37,12 +47,14 @@ impl AudioFormat {
     }
 
     /// Audio in this format as telephone audio.
-    pub(crate) fn to_telephone(self, audio: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn decode(self, audio: Vec<u8>) -> Vec<u8> {
         match self {
             Self::Ulaw => audio,
             Self::Pcm(rate) => {
-                let samples: Vec<i16> =
-                    audio.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+                let samples: Vec<i16> = audio
+                    .chunks_exact(2)
+                    .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+                    .collect();
                 resample(samples.len(), rate, TELEPHONE_RATE)
                     .map(|at| ulaw::encode(clamp(f32::from(samples[at]))))
                     .collect()
@@ -66,10 +78,17 @@ mod tests {
     fn tone_speech_survives_every_format() {
         for name in AudioFormat::NAMES {
             let format = AudioFormat::parse(name).expect("a listed name parses");
-            let back = format.to_telephone(format.from_telephone(speak("Hi there")));
+            let back = format.decode(format.encode(speak("Hi there")));
             let mut reader = ToneReader::default();
             let heard = back.chunks(FRAME).filter_map(|frame| reader.push(frame)).last();
-            assert_eq!(heard, Some(Heard::Text { text: "Hi there".into(), complete: true }), "{name}");
+            assert_eq!(
+                heard,
+                Some(Heard::Text {
+                    text: "Hi there".into(),
+                    complete: true
+                }),
+                "{name}"
+            );
         }
     }
 

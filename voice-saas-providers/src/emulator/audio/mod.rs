@@ -31,13 +31,18 @@ pub(crate) fn test_tone(frames: usize) -> Vec<u8> {
         .map(|at| {
             // The phase repeats every second, which keeps the argument small and exact in f32.
             let at = f32::from(u16::try_from(at % 8_000).unwrap_or_default());
-            ulaw::encode(clamp(AMPLITUDE * (std::f32::consts::TAU * 440.0 * at / 8_000.0).sin()))
+            ulaw::encode(clamp(
+                AMPLITUDE * (std::f32::consts::TAU * 440.0 * at / 8_000.0).sin(),
+            ))
         })
         .collect()
 }
 
 /// Rounds a sample into the 16-bit range.
-#[expect(clippy::cast_possible_truncation, reason = "the value is clamped to the range of i16 first")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the value is clamped to the range of i16 first"
+)]
 fn clamp(sample: f32) -> i16 {
     sample.round().clamp(f32::from(i16::MIN), f32::from(i16::MAX)) as i16
 }

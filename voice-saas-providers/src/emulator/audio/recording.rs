@@ -8,11 +8,18 @@ use super::{FRAME, is_silent};
 /// A spoken sentence of about four seconds: headerless μ-law, 8 kHz, whole frames.
 pub(crate) const SPEECH: &[u8] = include_bytes!("speech.ulaw");
 /// What [`SPEECH`] says.
-pub(crate) const SPEECH_TEXT: &str = "Hello, I would like to book an appointment for tomorrow morning, please.";
+pub(crate) const SPEECH_TEXT: &str =
+    "Hello, I would like to book an appointment for tomorrow morning, please.";
 
 /// Where each voiced frame of the recording stands in it.
-static POSITIONS: LazyLock<HashMap<&'static [u8], usize>> =
-    LazyLock::new(|| SPEECH.chunks(FRAME).enumerate().filter(|(_, frame)| !is_silent(frame)).map(swap).collect());
+static POSITIONS: LazyLock<HashMap<&'static [u8], usize>> = LazyLock::new(|| {
+    SPEECH
+        .chunks(FRAME)
+        .enumerate()
+        .filter(|(_, frame)| !is_silent(frame))
+        .map(swap)
+        .collect()
+});
 static LAST_VOICED: LazyLock<usize> = LazyLock::new(|| POSITIONS.values().copied().max().unwrap_or_default());
 
 fn swap((at, frame): (usize, &'static [u8])) -> (&'static [u8], usize) {
@@ -73,7 +80,14 @@ mod tests {
 
     #[test]
     fn a_few_lost_frames_do_not_matter() {
-        check(SPEECH.chunks(FRAME).enumerate().filter(|(at, _)| at % 10 != 3).map(|(_, f)| f), Some(SPEECH_TEXT));
+        check(
+            SPEECH
+                .chunks(FRAME)
+                .enumerate()
+                .filter(|(at, _)| at % 10 != 3)
+                .map(|(_, f)| f),
+            Some(SPEECH_TEXT),
+        );
         check(SPEECH.chunks(FRAME).take(190), Some(SPEECH_TEXT));
     }
 

@@ -44,13 +44,23 @@ fn high_bin(nibble: usize) -> usize {
 }
 
 fn synthesize(byte: u8) -> [u8; FRAME] {
-    let (low, high) = (low_bin(usize::from(byte >> 4)), high_bin(usize::from(byte & 0x0F)));
-    std::array::from_fn(|at| ulaw::encode(clamp(AMPLITUDE * (angle(low * at).sin() + angle(high * at).sin()))))
+    let (low, high) = (
+        low_bin(usize::from(byte >> 4)),
+        high_bin(usize::from(byte & 0x0F)),
+    );
+    std::array::from_fn(|at| {
+        ulaw::encode(clamp(
+            AMPLITUDE * (angle(low * at).sin() + angle(high * at).sin()),
+        ))
+    })
 }
 
 /// The utterance of `text`: a start symbol, one frame a byte, and an end symbol.
 pub(crate) fn speak(text: &str) -> Vec<u8> {
-    let spoken = text.bytes().filter(|byte| !matches!(*byte, START | END)).take(LONGEST_TEXT);
+    let spoken = text
+        .bytes()
+        .filter(|byte| !matches!(*byte, START | END))
+        .take(LONGEST_TEXT);
     std::iter::once(START)
         .chain(spoken)
         .chain(std::iter::once(END))
@@ -90,9 +100,14 @@ fn symbol_of(frame: &[u8]) -> Option<u8> {
 }
 
 fn strongest(samples: &[f32; FRAME], bin: impl Fn(usize) -> usize) -> (usize, f32) {
-    (0..TONES).map(|nibble| (nibble, goertzel(samples, bin(nibble)))).fold((0, 0.0), |best, candidate| {
-        if candidate.1 > best.1 { candidate } else { best }
-    })
+    (0..TONES)
+        .map(|nibble| (nibble, goertzel(samples, bin(nibble))))
+        .fold(
+            (0, 0.0),
+            |best, candidate| {
+                if candidate.1 > best.1 { candidate } else { best }
+            },
+        )
 }
 
 /// The power of one DFT bin.
@@ -140,13 +155,21 @@ impl ToneReader {
             (Some(byte), Some(bytes)) => {
                 self.lost = 0;
                 bytes.push(byte);
-                if bytes.len() >= LONGEST_TEXT { self.end(false) } else { Some(Heard::Part) }
+                if bytes.len() >= LONGEST_TEXT {
+                    self.end(false)
+                } else {
+                    Some(Heard::Part)
+                }
             }
             (Some(FIRST_PROBE..=LAST_PROBE), None) => Some(Heard::Probe),
-            (Some(_), None) | (None, None) => None,
+            (_, None) => None,
             (None, Some(_)) => {
                 self.lost += 1;
-                if self.lost > LOST_FRAMES { self.end(false) } else { None }
+                if self.lost > LOST_FRAMES {
+                    self.end(false)
+                } else {
+                    None
+                }
             }
         }
     }
@@ -214,7 +237,13 @@ mod tests {
         for frame in audio.chunks(FRAME).take(6) {
             reader.push(frame);
         }
-        assert_eq!(reader.cut(), Some(Heard::Text { text: "Hello".into(), complete: false }));
+        assert_eq!(
+            reader.cut(),
+            Some(Heard::Text {
+                text: "Hello".into(),
+                complete: false
+            })
+        );
         assert_eq!(reader.cut(), None);
     }
 

@@ -5,15 +5,32 @@ const CLIP: i32 = 32_635;
 
 static LINEAR: [i16; 256] = linear_table();
 
+/// The bits of a μ-law byte as they were before the inversion that the line code asks for.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "the mask leaves eight bits"
+)]
+const fn inverted_bits(code: usize) -> i32 {
+    (!code & 0xFF) as i32
+}
+
 const fn linear_table() -> [i16; 256] {
     let mut table = [0_i16; 256];
-    let mut code = 0;
+    let mut code: usize = 0;
     while code < 256 {
-        let inverted = !code & 0xFF;
+        let inverted = inverted_bits(code);
         let magnitude = ((((inverted & 0x0F) << 3) + BIAS) << ((inverted >> 4) & 0x07)) - BIAS;
-        #[expect(clippy::cast_possible_truncation, reason = "the largest μ-law magnitude is 32124")]
-        let sample = if inverted & 0x80 == 0 { magnitude } else { -magnitude } as i16;
-        table[code as usize] = sample;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the largest μ-law magnitude is 32124"
+        )]
+        let sample = if inverted & 0x80 == 0 {
+            magnitude
+        } else {
+            -magnitude
+        } as i16;
+        table[code] = sample;
         code += 1;
     }
     table

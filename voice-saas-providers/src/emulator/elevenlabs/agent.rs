@@ -76,8 +76,14 @@ fn validate(state: &State, agent: &Value) -> Result<(), ApiError> {
         _ => Err(ApiError::shape(location, "Input should be a valid dictionary")),
     };
     object_at("/conversation_config", &["body", "conversation_config"])?;
-    object_at("/conversation_config/agent", &["body", "conversation_config", "agent"])?;
-    object_at("/conversation_config/agent/prompt", &["body", "conversation_config", "agent", "prompt"])?;
+    object_at(
+        "/conversation_config/agent",
+        &["body", "conversation_config", "agent"],
+    )?;
+    object_at(
+        "/conversation_config/agent/prompt",
+        &["body", "conversation_config", "agent", "prompt"],
+    )?;
     object_at("/platform_settings", &["body", "platform_settings"])?;
     let text_at = |pointer: &str, location: &[&'static str]| match agent.pointer(pointer) {
         None | Some(Value::String(_) | Value::Null) => Ok(()),
@@ -89,10 +95,21 @@ fn validate(state: &State, agent: &Value) -> Result<(), ApiError> {
     text_at("/conversation_config/agent/language", config)?;
     text_at("/conversation_config/agent/prompt/prompt", config)?;
     for (pointer, section, field) in [
-        ("/conversation_config/tts/agent_output_audio_format", "tts", "agent_output_audio_format"),
-        ("/conversation_config/asr/user_input_audio_format", "asr", "user_input_audio_format"),
+        (
+            "/conversation_config/tts/agent_output_audio_format",
+            "tts",
+            "agent_output_audio_format",
+        ),
+        (
+            "/conversation_config/asr/user_input_audio_format",
+            "asr",
+            "user_input_audio_format",
+        ),
     ] {
-        let format = agent.pointer(pointer).and_then(Value::as_str).and_then(AudioFormat::parse);
+        let format = agent
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .and_then(AudioFormat::parse);
         if format.is_none() {
             let allowed = AudioFormat::NAMES.join("', '");
             let location = ["body", "conversation_config", section, field];
@@ -100,11 +117,21 @@ fn validate(state: &State, agent: &Value) -> Result<(), ApiError> {
         }
     }
     let duration = agent.pointer("/conversation_config/conversation/max_duration_seconds");
-    if duration.and_then(Value::as_u64).is_none_or(|seconds| seconds == 0) {
-        let location = ["body", "conversation_config", "conversation", "max_duration_seconds"];
+    if duration
+        .and_then(Value::as_u64)
+        .is_none_or(|seconds| seconds == 0)
+    {
+        let location = [
+            "body",
+            "conversation_config",
+            "conversation",
+            "max_duration_seconds",
+        ];
         return Err(ApiError::shape(&location, "Input should be a positive integer"));
     }
-    let tools = agent.pointer("/conversation_config/agent/prompt/tool_ids").and_then(Value::as_array);
+    let tools = agent
+        .pointer("/conversation_config/agent/prompt/tool_ids")
+        .and_then(Value::as_array);
     for tool in tools.into_iter().flatten() {
         let id = tool.as_str().unwrap_or_default();
         if state.tool(id).is_none() {
@@ -124,14 +151,19 @@ impl State {
     }
 
     fn agent_mut(&mut self, agent_id: &str) -> Result<&mut Value, ApiError> {
-        let agent = self.agents.values_mut().find(|agent| agent["agent_id"] == agent_id);
+        let agent = self
+            .agents
+            .values_mut()
+            .find(|agent| agent["agent_id"] == agent_id);
         agent.ok_or_else(|| ApiError::not_found("agent_not_found", agent_id))
     }
 
     /// The agents that use a tool.
     pub(super) fn agents_with_tool(&self, tool_id: &str) -> Vec<&Value> {
         let uses = |agent: &&Value| {
-            let tools = agent.pointer("/conversation_config/agent/prompt/tool_ids").and_then(Value::as_array);
+            let tools = agent
+                .pointer("/conversation_config/agent/prompt/tool_ids")
+                .and_then(Value::as_array);
             tools.is_some_and(|tools| tools.iter().any(|tool| tool == tool_id))
         };
         self.agents.values().filter(uses).collect()
@@ -140,7 +172,9 @@ impl State {
     /// Takes a tool away from every agent.
     pub(super) fn detach_tool(&mut self, tool_id: &str) {
         for agent in self.agents.values_mut() {
-            let tools = agent.pointer_mut("/conversation_config/agent/prompt/tool_ids").and_then(Value::as_array_mut);
+            let tools = agent
+                .pointer_mut("/conversation_config/agent/prompt/tool_ids")
+                .and_then(Value::as_array_mut);
             if let Some(tools) = tools {
                 tools.retain(|tool| tool != tool_id);
             }
@@ -157,7 +191,11 @@ impl ElevenLabs {
 /// The fields of a body that an agent is made of; a null field is one that was not sent.
 fn settable(mut body: Map<String, Value>) -> Value {
     body.retain(|key, value| {
-        !value.is_null() && matches!(key.as_str(), "name" | "tags" | "conversation_config" | "platform_settings" | "workflow")
+        !value.is_null()
+            && matches!(
+                key.as_str(),
+                "name" | "tags" | "conversation_config" | "platform_settings" | "workflow"
+            )
     });
     Value::Object(body)
 }
@@ -186,19 +224,28 @@ fn store(state: &mut State, mut agent: Value, now: i64) -> Result<String, ApiErr
 pub(super) fn create(world: &World, body: &[u8]) -> Result<Response, ApiError> {
     let body = object(body)?;
     if !body.get("conversation_config").is_some_and(Value::is_object) {
-        return Err(ApiError::shape(&["body", "conversation_config"], "Field required"));
+        return Err(ApiError::shape(
+            &["body", "conversation_config"],
+            "Field required",
+        ));
     }
     let mut agent = defaults();
     merge(&mut agent, settable(body));
-    let agent_id = store(&mut world.elevenlabs.state_lock(), agent, world.clock.now().as_second())?;
+    let agent_id = store(
+        &mut world.elevenlabs.state_lock(),
+        agent,
+        world.clock.now().as_second(),
+    )?;
     Ok(Json(json!({"agent_id": agent_id})).into_response())
 }
 
 pub(super) fn duplicate(world: &World, agent_id: &str, body: &[u8]) -> Result<Response, ApiError> {
     let body = object(body)?;
     let mut state = world.elevenlabs.state_lock();
-    let mut agent =
-        state.agent(agent_id).cloned().ok_or_else(|| ApiError::not_found("agent_not_found", agent_id))?;
+    let mut agent = state
+        .agent(agent_id)
+        .cloned()
+        .ok_or_else(|| ApiError::not_found("agent_not_found", agent_id))?;
     if let Some(name) = body.get("name").filter(|name| name.is_string()) {
         agent["name"] = name.clone();
     }
@@ -232,20 +279,30 @@ pub(super) fn delete(world: &World, agent_id: &str) -> Result<Response, ApiError
 
 pub(super) fn list(world: &World, query: &[(String, String)]) -> Result<Response, ApiError> {
     let state = world.elevenlabs.state_lock();
-    let search = query.iter().find(|(key, _)| key == "search").map(|(_, value)| value.to_lowercase());
+    let search = query
+        .iter()
+        .find(|(key, _)| key == "search")
+        .map(|(_, value)| value.to_lowercase());
     let wanted = |agent: &Value| {
         let name = agent["name"].as_str().unwrap_or_default().to_lowercase();
-        search.as_ref().is_none_or(|search| name.contains(search.as_str()))
+        search
+            .as_ref()
+            .is_none_or(|search| name.contains(search.as_str()))
     };
-    let items = state.agents.iter().rev().filter(|(_, agent)| wanted(agent)).map(|(seq, agent)| {
-        let summary = json!({
-            "agent_id": agent["agent_id"], "name": agent["name"], "tags": agent["tags"],
-            "voice_id": agent["conversation_config"]["tts"]["voice_id"],
-            "created_at_unix_secs": agent["metadata"]["created_at_unix_secs"],
-            "access_info": agent["access_info"], "last_call_time_unix_secs": null, "archived": false,
+    let items = state
+        .agents
+        .iter()
+        .rev()
+        .filter(|(_, agent)| wanted(agent))
+        .map(|(seq, agent)| {
+            let summary = json!({
+                "agent_id": agent["agent_id"], "name": agent["name"], "tags": agent["tags"],
+                "voice_id": agent["conversation_config"]["tts"]["voice_id"],
+                "created_at_unix_secs": agent["metadata"]["created_at_unix_secs"],
+                "access_info": agent["access_info"], "last_call_time_unix_secs": null, "archived": false,
+            });
+            (*seq, summary)
         });
-        (*seq, summary)
-    });
     let page = page(query, 30, items)?;
     let body = json!({"agents": page.items, "has_more": page.next_cursor.is_some(), "next_cursor": page.next_cursor});
     Ok(Json(body).into_response())

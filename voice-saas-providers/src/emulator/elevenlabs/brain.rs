@@ -17,11 +17,26 @@ const MOST_TURNS: usize = 1_000;
 /// What the agent does.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Doing {
-    Says { text: String, event_id: u64 },
-    Audio { audio: Vec<u8>, event_id: u64 },
-    Heard { text: String, event_id: u64 },
-    Interrupted { event_id: u64 },
-    Corrects { original: String, corrected: String, event_id: u64 },
+    Says {
+        text: String,
+        event_id: u64,
+    },
+    Audio {
+        audio: Vec<u8>,
+        event_id: u64,
+    },
+    Heard {
+        text: String,
+        event_id: u64,
+    },
+    Interrupted {
+        event_id: u64,
+    },
+    Corrects {
+        original: String,
+        corrected: String,
+        event_id: u64,
+    },
     Calls(ToolCall),
 }
 
@@ -79,7 +94,11 @@ impl Brain {
     /// Says the first message; without one the agent waits for the caller.
     pub(super) fn begin(&mut self, now: Instant) -> Vec<Doing> {
         let first = std::mem::take(&mut self.first_message);
-        if first.is_empty() { Vec::new() } else { self.say(first, now) }
+        if first.is_empty() {
+            Vec::new()
+        } else {
+            self.say(first, now)
+        }
     }
 
     /// Hears μ-law audio.
@@ -93,10 +112,13 @@ impl Brain {
                 None => {}
                 Some(Hearing::Probe) => {
                     let event_id = self.next_event();
-                    doing.push(Doing::Audio { audio: frame.to_vec(), event_id });
+                    doing.push(Doing::Audio {
+                        audio: frame.to_vec(),
+                        event_id,
+                    });
                 }
                 Some(Hearing::VoiceStarted) => doing.extend(self.interrupt(now)),
-                Some(Hearing::Utterance(text)) => doing.extend(self.answer(text, now)),
+                Some(Hearing::Utterance(text)) => doing.extend(self.answer(&text, now)),
             }
         }
         self.unheard = frames.remainder().to_vec();
@@ -104,12 +126,15 @@ impl Brain {
     }
 
     /// Answers what the caller said or typed.
-    pub(super) fn answer(&mut self, text: String, now: Instant) -> Vec<Doing> {
+    pub(super) fn answer(&mut self, text: &str, now: Instant) -> Vec<Doing> {
         let event_id = self.next_event();
         self.note(json!({"role": "user", "message": text}), now);
-        let mut doing = vec![Doing::Heard { text: text.clone(), event_id }];
+        let mut doing = vec![Doing::Heard {
+            text: text.to_owned(),
+            event_id,
+        }];
         let lower = text.to_lowercase();
-        if let Some(call) = self.tool_call(&text, &lower) {
+        if let Some(call) = self.tool_call(text, &lower) {
             self.note(tool_turn(&call), now);
             self.calling = Some(call.clone());
             doing.push(Doing::Calls(call));
@@ -129,23 +154,35 @@ impl Brain {
         let at = lower.find(ORDER).filter(|_| lower.len() == text.len())? + ORDER.len();
         let rest = text.get(at..)?.trim_start();
         let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-        let name = name.trim_end_matches(|it: char| !it.is_alphanumeric() && it != '_').to_owned();
+        let name = name
+            .trim_end_matches(|it: char| !it.is_alphanumeric() && it != '_')
+            .to_owned();
         if name.is_empty() {
             return None;
         }
         let parameters = serde_json::from_str::<Map<String, Value>>(rest.trim()).unwrap_or_default();
         let (id, event_id) = (format!("toolu_{}", id::hex(24)), self.next_event());
-        Some(ToolCall { name, id, parameters: Value::Object(parameters), event_id })
+        Some(ToolCall {
+            name,
+            id,
+            parameters: Value::Object(parameters),
+            event_id,
+        })
     }
 
     /// Takes the result of the tool that was called, and speaks it. Results nobody waits for are ignored.
     pub(super) fn tool_result(&mut self, id: &str, result: &str, is_error: bool, now: Instant) -> Vec<Doing> {
-        let Some(call) = self.calling.take_if(|call| call.id == id) else { return Vec::new() };
+        let Some(call) = self.calling.take_if(|call| call.id == id) else {
+            return Vec::new();
+        };
         let results = json!([{
             "request_id": call.id, "tool_name": call.name, "result_value": result, "is_error": is_error,
             "tool_has_been_called": true, "tool_latency_secs": 0.0, "error_type": "", "dynamic_variable_updates": [],
         }]);
-        self.note(json!({"role": "agent", "message": null, "tool_results": results}), now);
+        self.note(
+            json!({"role": "agent", "message": null, "tool_results": results}),
+            now,
+        );
         let verb = if is_error { "failed" } else { "answered" };
         self.say(format!("The tool {} {verb}: {result}", call.name), now)
     }
@@ -153,7 +190,8 @@ impl Brain {
     /// When the agent hangs up, once it has said goodbye.
     pub(super) fn leaves_at(&self) -> Option<Instant> {
         let speech = self.speech.as_ref();
-        self.leaving.then(|| speech.map_or(self.started, |speech| speech.ends))
+        self.leaving
+            .then(|| speech.map_or(self.started, |speech| speech.ends))
     }
 
     /// What was said by both, in the form of a conversation's `transcript`.
@@ -164,23 +202,36 @@ impl Brain {
     fn say(&mut self, text: String, now: Instant) -> Vec<Doing> {
         let audio = speak(&text);
         let event_id = self.next_event();
-        let mut doing = vec![Doing::Says { text: text.clone(), event_id }];
+        let mut doing = vec![Doing::Says {
+            text: text.clone(),
+            event_id,
+        }];
         for chunk in audio.chunks(CHUNK) {
             let event_id = self.next_event();
-            doing.push(Doing::Audio { audio: chunk.to_vec(), event_id });
+            doing.push(Doing::Audio {
+                audio: chunk.to_vec(),
+                event_id,
+            });
         }
         let starts = self.speech.as_ref().map_or(now, |speech| speech.ends.max(now));
         let length = Duration::from_millis(u64::try_from(audio.len() / 8).unwrap_or(0));
         self.note(json!({"role": "agent", "message": text}), now);
         let turn = self.turns.len().saturating_sub(1);
-        self.speech =
-            Some(Speech { text, turn, started: starts, ends: starts + length, last_event: self.last_event });
+        self.speech = Some(Speech {
+            text,
+            turn,
+            started: starts,
+            ends: starts + length,
+            last_event: self.last_event,
+        });
         doing
     }
 
     /// The caller speaks while the agent does: the rest of what it says is thrown away.
     fn interrupt(&mut self, now: Instant) -> Vec<Doing> {
-        let Some(speech) = self.speech.take_if(|speech| speech.ends > now) else { return Vec::new() };
+        let Some(speech) = self.speech.take_if(|speech| speech.ends > now) else {
+            return Vec::new();
+        };
         let total = speech.ends.duration_since(speech.started);
         let played = now.saturating_duration_since(speech.started);
         #[expect(
@@ -189,7 +240,8 @@ impl Brain {
             clippy::cast_precision_loss,
             reason = "a share of a text length"
         )]
-        let letters = (speech.text.chars().count() as f64 * played.as_secs_f64() / total.as_secs_f64()) as usize;
+        let letters =
+            (speech.text.chars().count() as f64 * played.as_secs_f64() / total.as_secs_f64()) as usize;
         let corrected: String = speech.text.chars().take(letters).chain("...".chars()).collect();
         if let Some(turn) = self.turns.get_mut(speech.turn) {
             turn["message"] = json!(corrected);
@@ -198,8 +250,14 @@ impl Brain {
         }
         let event_id = self.next_event();
         vec![
-            Doing::Interrupted { event_id: speech.last_event },
-            Doing::Corrects { original: speech.text, corrected, event_id },
+            Doing::Interrupted {
+                event_id: speech.last_event,
+            },
+            Doing::Corrects {
+                original: speech.text,
+                corrected,
+                event_id,
+            },
         ]
     }
 
@@ -249,11 +307,23 @@ mod tests {
         }});
         let data = json!({"dynamic_variables": {"business_name": "Acme"}});
         let data = data.as_object().cloned().unwrap_or_default();
-        Brain::new(&prepare(&agent, &data, "conv_1", Map::new()).expect("nothing is missing"), now)
+        Brain::new(
+            &prepare(&agent, &data, "conv_1", Map::new()).expect("nothing is missing"),
+            now,
+        )
     }
 
     fn words(doing: &[Doing]) -> Vec<&str> {
-        doing.iter().filter_map(|it| if let Doing::Says { text, .. } = it { Some(text.as_str()) } else { None }).collect()
+        doing
+            .iter()
+            .filter_map(|it| {
+                if let Doing::Says { text, .. } = it {
+                    Some(text.as_str())
+                } else {
+                    None
+                }
+            })
+            .collect()
     }
 
     #[test]
@@ -278,7 +348,13 @@ mod tests {
         doing.extend(brain.hear(&speak("hi"), now + Duration::from_secs(9)));
         let ids: Vec<u64> = doing
             .iter()
-            .filter_map(|it| if let Doing::Audio { event_id, .. } = it { Some(*event_id) } else { None })
+            .filter_map(|it| {
+                if let Doing::Audio { event_id, .. } = it {
+                    Some(*event_id)
+                } else {
+                    None
+                }
+            })
             .collect();
         assert!(ids.len() >= 3 && ids.is_sorted_by(|a, b| a < b), "{ids:?}");
     }
@@ -288,12 +364,22 @@ mod tests {
         let now = Instant::now();
         let mut brain = brain(now);
         let greeting = brain.begin(now);
-        let Some(Doing::Audio { event_id: last, .. }) = greeting.last() else { panic!("audio comes last") };
+        let Some(Doing::Audio { event_id: last, .. }) = greeting.last() else {
+            panic!("audio comes last")
+        };
         let doing = brain.hear(&speak("hi")[..3 * FRAME], now + Duration::from_millis(200));
         assert_eq!(doing[0], Doing::Interrupted { event_id: *last });
-        let Doing::Corrects { original, corrected, .. } = &doing[1] else { panic!("a correction follows") };
+        let Doing::Corrects {
+            original, corrected, ..
+        } = &doing[1]
+        else {
+            panic!("a correction follows")
+        };
         assert_eq!(original, "Hello, this is Acme.");
-        assert!(corrected.len() < original.len() && corrected.ends_with("..."), "{corrected}");
+        assert!(
+            corrected.len() < original.len() && corrected.ends_with("..."),
+            "{corrected}"
+        );
     }
 
     #[test]
@@ -309,11 +395,19 @@ mod tests {
     fn a_tool_is_called_and_its_result_is_spoken_once() {
         let now = Instant::now();
         let mut brain = brain(now);
-        let doing = brain.answer("please call tool book_slot {\"slot\": \"9:00\"}".into(), now);
-        let Some(Doing::Calls(call)) = doing.last() else { panic!("a tool call comes last") };
-        assert_eq!((call.name.as_str(), &call.parameters), ("book_slot", &json!({"slot": "9:00"})));
+        let doing = brain.answer("please call tool book_slot {\"slot\": \"9:00\"}", now);
+        let Some(Doing::Calls(call)) = doing.last() else {
+            panic!("a tool call comes last")
+        };
+        assert_eq!(
+            (call.name.as_str(), &call.parameters),
+            ("book_slot", &json!({"slot": "9:00"}))
+        );
         assert!(brain.tool_result("another", "x", false, now).is_empty());
-        assert_eq!(words(&brain.tool_result(&call.id, "done", false, now)), ["The tool book_slot answered: done"]);
+        assert_eq!(
+            words(&brain.tool_result(&call.id, "done", false, now)),
+            ["The tool book_slot answered: done"]
+        );
         assert!(brain.tool_result(&call.id, "done", false, now).is_empty());
     }
 
@@ -322,7 +416,7 @@ mod tests {
         let now = Instant::now();
         let mut brain = brain(now);
         assert_eq!(brain.leaves_at(), None);
-        brain.answer("Goodbye!".into(), now);
+        brain.answer("Goodbye!", now);
         assert!(brain.leaves_at().is_some_and(|at| at > now));
     }
 
@@ -331,7 +425,10 @@ mod tests {
         let now = Instant::now();
         let mut brain = brain(now);
         let audio = [vec![SILENCE; 320], speak("hi")].concat();
-        let doing: Vec<_> = audio.chunks(100).flat_map(|piece| brain.hear(piece, now)).collect();
+        let doing: Vec<_> = audio
+            .chunks(100)
+            .flat_map(|piece| brain.hear(piece, now))
+            .collect();
         assert_eq!(words(&doing), ["This is Acme. I heard: hi"]);
     }
 }

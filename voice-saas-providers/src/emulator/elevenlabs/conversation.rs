@@ -62,13 +62,24 @@ impl ElevenLabs {
         let mut state = self.state_lock();
         while state.conversations.len() >= MOST_CONVERSATIONS {
             let over = |it: &Conversation| matches!(it.body["status"].as_str(), Some("done" | "failed"));
-            let Some(oldest) = state.conversations.iter().find(|(_, it)| over(it)).map(|(seq, _)| *seq) else { break };
+            let Some(oldest) = state
+                .conversations
+                .iter()
+                .find(|(_, it)| over(it))
+                .map(|(seq, _)| *seq)
+            else {
+                break;
+            };
             if let Some(removed) = state.conversations.remove(&oldest) {
-                state.conversation_seqs.remove(removed.body["conversation_id"].as_str().unwrap_or_default());
+                state
+                    .conversation_seqs
+                    .remove(removed.body["conversation_id"].as_str().unwrap_or_default());
             }
         }
         let seq = state.next_seq();
-        state.conversation_seqs.insert(session.conversation_id.clone(), seq);
+        state
+            .conversation_seqs
+            .insert(session.conversation_id.clone(), seq);
         state.conversations.insert(seq, Conversation { body, pongs: 0 });
     }
 
@@ -79,9 +90,11 @@ impl ElevenLabs {
     }
 
     /// Records the end: transcript, duration and cost are there at once, the analysis follows.
-    pub(super) fn close(&self, session: &Session, turns: Vec<Value>, reason: &str, now: i64) {
+    pub(super) fn close(&self, session: &Session, turns: &[Value], reason: &str, now: i64) {
         let mut state = self.state_lock();
-        let Some(conversation) = state.conversation(&session.conversation_id) else { return };
+        let Some(conversation) = state.conversation(&session.conversation_id) else {
+            return;
+        };
         let body = &mut conversation.body;
         let started = body["metadata"]["start_time_unix_secs"].as_i64().unwrap_or(now);
         // A conversation of less than a second still counts one.
@@ -102,14 +115,22 @@ impl ElevenLabs {
         let mut state = self.state_lock();
         let conversation = state.conversation(&session.conversation_id)?;
         let body = &mut conversation.body;
-        body["analysis"] = analysis(session, body["transcript"].as_array().map_or(&[][..], Vec::as_slice));
+        body["analysis"] = analysis(
+            session,
+            body["transcript"].as_array().map_or(&[][..], Vec::as_slice),
+        );
         body["status"] = json!("done");
         Some(body.clone())
     }
 }
 
 fn analysis(session: &Session, turns: &[Value]) -> Value {
-    let said = |role: &str| turns.iter().filter(|turn| turn["role"] == role && turn["message"].is_string()).count();
+    let said = |role: &str| {
+        turns
+            .iter()
+            .filter(|turn| turn["role"] == role && turn["message"].is_string())
+            .count()
+    };
     let result = if said("user") > 0 { "success" } else { "unknown" };
     let collected: Map<_, _> = session
         .data_collection
@@ -127,7 +148,8 @@ fn analysis(session: &Session, turns: &[Value]) -> Value {
         .criteria
         .iter()
         .map(|id| {
-            let result = json!({"criteria_id": id, "result": result, "rationale": "whether the caller spoke"});
+            let result =
+                json!({"criteria_id": id, "result": result, "rationale": "whether the caller spoke"});
             (id.clone(), result)
         })
         .collect();
@@ -160,13 +182,23 @@ pub(super) fn delete(world: &World, conversation_id: &str) -> Result<Response, A
 }
 
 pub(super) fn list(world: &World, query: &[(String, String)]) -> Result<Response, ApiError> {
-    let find = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let find = |name: &str| {
+        query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    };
     let number = |name: &str| find(name).and_then(|value| value.parse::<i64>().ok());
     let (after, before) = (number("call_start_after_unix"), number("call_start_before_unix"));
-    let excluded: Vec<_> =
-        query.iter().filter(|(key, _)| key == "exclude_statuses").map(|(_, value)| value.as_str()).collect();
+    let excluded: Vec<_> = query
+        .iter()
+        .filter(|(key, _)| key == "exclude_statuses")
+        .map(|(_, value)| value.as_str())
+        .collect();
     let wanted = |body: &Value| {
-        let started = body["metadata"]["start_time_unix_secs"].as_i64().unwrap_or_default();
+        let started = body["metadata"]["start_time_unix_secs"]
+            .as_i64()
+            .unwrap_or_default();
         find("agent_id").is_none_or(|agent| body["agent_id"] == agent)
             && find("user_id").is_none_or(|user| body["user_id"] == user)
             && find("call_successful").is_none_or(|result| body["analysis"]["call_successful"] == result)
@@ -175,10 +207,13 @@ pub(super) fn list(world: &World, query: &[(String, String)]) -> Result<Response
             && !excluded.iter().any(|status| body["status"] == *status)
     };
     let state = world.elevenlabs.state_lock();
-    let items = state.conversations.iter().rev().filter(|(_, it)| wanted(&it.body));
+    let items = state
+        .conversations
+        .iter()
+        .rev()
+        .filter(|(_, it)| wanted(&it.body));
     let page = page(query, 30, items.map(|(seq, it)| (*seq, summary(&it.body))))?;
-    let body =
-        json!({"conversations": page.items, "has_more": page.next_cursor.is_some(), "next_cursor": page.next_cursor});
+    let body = json!({"conversations": page.items, "has_more": page.next_cursor.is_some(), "next_cursor": page.next_cursor});
     Ok(Json(body).into_response())
 }
 

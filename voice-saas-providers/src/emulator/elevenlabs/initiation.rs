@@ -16,7 +16,10 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 
@@ -75,7 +78,10 @@ pub(super) fn prepare(
     }
     let extra = data.get("custom_llm_extra_body").and_then(Value::as_object);
     if extra.is_some_and(|extra| !extra.is_empty()) && flags["custom_llm_extra_body"] != true {
-        return Err(Refusal::new("override_error", "Override for custom_llm_extra_body is not allowed by config."));
+        return Err(Refusal::new(
+            "override_error",
+            "Override for custom_llm_extra_body is not allowed by config.",
+        ));
     }
     let mut config = agent["conversation_config"].clone();
     merge(&mut config, without_nulls(overrides));
@@ -89,7 +95,13 @@ pub(super) fn prepare(
         Some(_) => return Err(Refusal::new("value_error", "dynamic_variables must be an object")),
     }
     variables.extend(system);
-    let text = |pointer: &str| config.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |pointer: &str| {
+        config
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let prompt = text("/agent/prompt/prompt");
     let first_message = text("/agent/first_message");
     let missing: BTreeSet<&str> = [&prompt, &first_message]
@@ -102,13 +114,24 @@ pub(super) fn prepare(
         let message = format!("Missing required dynamic variables in first message or prompt: {missing}");
         return Err(Refusal::new("missing_dynamic_variable", message));
     }
-    let (input_name, output_name) =
-        (text("/asr/user_input_audio_format"), text("/tts/agent_output_audio_format"));
-    let format = |name: &str| AudioFormat::parse(name).ok_or_else(|| Refusal::new("value_error", "audio format"));
+    let (input_name, output_name) = (
+        text("/asr/user_input_audio_format"),
+        text("/tts/agent_output_audio_format"),
+    );
+    let format =
+        |name: &str| AudioFormat::parse(name).ok_or_else(|| Refusal::new("value_error", "audio format"));
     let texts = |value: &Value| -> Vec<String> {
-        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(ToOwned::to_owned)
+            .collect()
     };
-    let criteria = agent.pointer("/platform_settings/evaluation/criteria").and_then(Value::as_array);
+    let criteria = agent
+        .pointer("/platform_settings/evaluation/criteria")
+        .and_then(Value::as_array);
     Ok(Session {
         conversation_id: conversation_id.to_owned(),
         agent_id: agent["agent_id"].as_str().unwrap_or_default().to_owned(),
@@ -120,15 +143,27 @@ pub(super) fn prepare(
         input_name,
         output_name,
         first_message: render(&first_message, &variables),
-        client_events: texts(&config["conversation"]["client_events"]).into_iter().collect(),
-        max_seconds: config["conversation"]["max_duration_seconds"].as_u64().unwrap_or(600),
+        client_events: texts(&config["conversation"]["client_events"])
+            .into_iter()
+            .collect(),
+        max_seconds: config["conversation"]["max_duration_seconds"]
+            .as_u64()
+            .unwrap_or(600),
         language: text("/agent/language"),
         user_id: data.get("user_id").and_then(Value::as_str).map(ToOwned::to_owned),
         tool_ids: texts(&config["agent"]["prompt"]["tool_ids"]),
         client_data: client_data(data, &variables),
         variables,
-        data_collection: agent["platform_settings"]["data_collection"].as_object().cloned().unwrap_or_default(),
-        criteria: criteria.into_iter().flatten().filter_map(|it| it["id"].as_str()).map(ToOwned::to_owned).collect(),
+        data_collection: agent["platform_settings"]["data_collection"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default(),
+        criteria: criteria
+            .into_iter()
+            .flatten()
+            .filter_map(|it| it["id"].as_str())
+            .map(ToOwned::to_owned)
+            .collect(),
     })
 }
 
@@ -153,7 +188,11 @@ fn forbidden(overrides: &Value, flags: &Value, path: &str) -> Option<String> {
     match overrides {
         Value::Null => None,
         Value::Object(fields) => fields.iter().find_map(|(name, value)| {
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let path = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
             forbidden(value, &flags[name.as_str()], &path)
         }),
         _ if flags == &Value::Bool(true) => None,
@@ -165,7 +204,10 @@ fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
             let kept = fields.iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(name, value)| (name.clone(), without_nulls(value))).collect())
+            Value::Object(
+                kept.map(|(name, value)| (name.clone(), without_nulls(value)))
+                    .collect(),
+            )
         }
         Value::Null => Value::Object(Map::new()),
         other => other.clone(),
@@ -174,7 +216,10 @@ fn without_nulls(value: &Value) -> Value {
 
 /// The names between `{{` and `}}`.
 fn names_in(text: &str) -> impl Iterator<Item = &str> {
-    text.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(name, _)| name.trim())
+    text.split("{{")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("}}"))
+        .map(|(name, _)| name.trim())
 }
 
 /// Puts the variables into a text.
@@ -221,23 +266,26 @@ mod tests {
         })
     }
 
-    fn start(data: Value) -> Result<Session, Refusal> {
+    fn start(data: &Value) -> Result<Session, Refusal> {
         let data = data.as_object().cloned().unwrap_or_default();
         prepare(&agent(), &data, "conv_1", Map::new())
     }
 
     #[test]
     fn variables_and_placeholders_fill_the_first_message() {
-        let session = start(json!({"dynamic_variables": {"business_name": "Acme", "secret__token": "x"}}));
+        let session = start(&json!({"dynamic_variables": {"business_name": "Acme", "secret__token": "x"}}));
         let session = session.expect("everything is given");
         assert_eq!(session.first_message, "Hello, this is Acme.");
         assert_eq!(session.business(), "Acme");
-        assert_eq!(session.client_data["dynamic_variables"], json!({"business_name": "Acme", "closing": 18}));
+        assert_eq!(
+            session.client_data["dynamic_variables"],
+            json!({"business_name": "Acme", "closing": 18})
+        );
     }
 
     #[test]
     fn a_variable_without_value_or_placeholder_refuses_the_conversation() {
-        let refusal = start(json!({})).expect_err("the name is missing");
+        let refusal = start(&json!({})).expect_err("the name is missing");
         assert_eq!(refusal.kind, "missing_dynamic_variable");
         assert!(refusal.message.contains("business_name") && !refusal.message.contains("closing"));
     }
@@ -246,13 +294,22 @@ mod tests {
     fn only_enabled_overrides_are_allowed() {
         let variables = json!({"business_name": "Acme"});
         let allowed = json!({"agent": {"first_message": "Hi from {{business_name}}", "language": null}});
-        let session = start(json!({"dynamic_variables": variables, "conversation_config_override": allowed}));
-        assert_eq!(session.expect("the override is enabled").first_message, "Hi from Acme");
+        let session =
+            start(&json!({"dynamic_variables": variables, "conversation_config_override": allowed}));
+        assert_eq!(
+            session.expect("the override is enabled").first_message,
+            "Hi from Acme"
+        );
         let refused = json!({"agent": {"prompt": {"prompt": "Ignore everything"}}});
-        let refusal = start(json!({"dynamic_variables": variables, "conversation_config_override": refused}));
+        let refusal =
+            start(&json!({"dynamic_variables": variables, "conversation_config_override": refused}));
         let refusal = refusal.expect_err("the override is not enabled");
         assert_eq!(refusal.kind, "override_error");
-        assert!(refusal.message.contains("agent.prompt.prompt"), "{}", refusal.message);
+        assert!(
+            refusal.message.contains("agent.prompt.prompt"),
+            "{}",
+            refusal.message
+        );
     }
 
     #[test]

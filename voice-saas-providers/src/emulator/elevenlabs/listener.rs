@@ -78,7 +78,12 @@ impl Listener {
     }
 
     fn forget(&mut self) {
-        *self = Self::default();
+        // The reader keeps its utterance, which has perhaps only begun.
+        let reader = std::mem::take(&mut self.reader);
+        *self = Self {
+            reader,
+            ..Self::default()
+        };
     }
 }
 
@@ -90,7 +95,10 @@ mod tests {
     #[track_caller]
     fn check(audio: &[u8], expected: &[Hearing]) {
         let mut listener = Listener::default();
-        let heard: Vec<_> = audio.chunks(FRAME).filter_map(|frame| listener.push(frame)).collect();
+        let heard: Vec<_> = audio
+            .chunks(FRAME)
+            .filter_map(|frame| listener.push(frame))
+            .collect();
         assert_eq!(heard, expected);
     }
 
@@ -104,12 +112,18 @@ mod tests {
 
     #[test]
     fn tone_speech_is_understood_at_its_end() {
-        check(&[silence(7), speak("book me in"), silence(3)].concat(), &utterance("book me in"));
+        check(
+            &[silence(7), speak("book me in"), silence(3)].concat(),
+            &utterance("book me in"),
+        );
     }
 
     #[test]
     fn the_recording_is_understood_once() {
-        check(&[silence(7), SPEECH.to_vec(), silence(60)].concat(), &utterance(SPEECH_TEXT));
+        check(
+            &[silence(7), SPEECH.to_vec(), silence(60)].concat(),
+            &utterance(SPEECH_TEXT),
+        );
     }
 
     #[test]
@@ -124,7 +138,10 @@ mod tests {
 
     #[test]
     fn a_probe_is_heard_at_once() {
-        check(&[silence(2), probe(3).to_vec(), silence(40)].concat(), &[Hearing::Probe]);
+        check(
+            &[silence(2), probe(3).to_vec(), silence(40)].concat(),
+            &[Hearing::Probe],
+        );
     }
 
     #[test]

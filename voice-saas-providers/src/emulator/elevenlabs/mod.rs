@@ -87,8 +87,16 @@ impl State {
 }
 
 impl ElevenLabs {
-    pub(crate) fn new(api_key: SecretString, webhook_secret: SecretString, post_call_url: Option<Url>) -> Self {
-        Self { api_key, webhook_secret, state: Mutex::new(State::new(0, post_call_url)) }
+    pub(crate) fn new(
+        api_key: SecretString,
+        webhook_secret: SecretString,
+        post_call_url: Option<Url>,
+    ) -> Self {
+        Self {
+            api_key,
+            webhook_secret,
+            state: Mutex::new(State::new(0, post_call_url)),
+        }
     }
 
     pub(crate) fn api_key(&self) -> &SecretString {
@@ -113,7 +121,7 @@ impl ElevenLabs {
         *state = State::new(state.last_seq, state.post_call_url.take());
     }
 
-    pub(crate) fn state(&self, _world: &World) -> Value {
+    pub(crate) fn state(&self) -> Value {
         let state = self.state_lock();
         let conversations = state.conversations.values().rev().map(|it| {
             let mut body = it.body.clone();
@@ -132,7 +140,7 @@ impl ElevenLabs {
     }
 
     fn has_key(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get("xi-api-key").map(|value| value.as_bytes());
+        let given = headers.get("xi-api-key").map(axum::http::HeaderValue::as_bytes);
         given.is_some_and(|given| bool::from(given.ct_eq(self.api_key.expose_secret().as_bytes())))
     }
 
@@ -163,8 +171,14 @@ pub(crate) fn server_error() -> Response {
 fn socket_base(world: &World, headers: &HeaderMap) -> String {
     let host = headers.get("host").and_then(|host| host.to_str().ok());
     // Only a plain authority is put into URLs.
-    let plain = |host: &&str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
-    host.filter(plain).map_or_else(|| format!("ws://{}", world.base.authority()), |host| format!("ws://{host}"))
+    let plain = |host: &&str| {
+        host.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+    };
+    host.filter(plain).map_or_else(
+        || format!("ws://{}", world.base.authority()),
+        |host| format!("ws://{host}"),
+    )
 }
 
 /// The variables that the service itself gives.
@@ -216,9 +230,17 @@ async fn handle(
     dispatch(&world, &method, &uri, &headers, &body).unwrap_or_else(ApiError::answer)
 }
 
-fn dispatch(world: &World, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Response, ApiError> {
+fn dispatch(
+    world: &World,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, ApiError> {
     let query: Vec<(String, String)> =
-        url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect();
     let segments: Vec<&str> = uri.path().split('/').skip(2).collect();
     match (method.as_str(), segments.as_slice()) {
         ("POST", ["convai", "agents", "create"]) => agent::create(world, body),

@@ -60,10 +60,20 @@ pub(super) fn start(world: &Arc<World>, session: Session) {
 
 async fn finish(world: &World, session: &Session) {
     tokio::time::sleep(ANALYSIS).await;
-    let Some(conversation) = world.elevenlabs.analyse(session) else { return };
-    let Some(pending) = world.elevenlabs.pending(session, conversation, world.clock.now().as_second()) else { return };
+    let Some(conversation) = world.elevenlabs.analyse(session) else {
+        return;
+    };
+    let Some(pending) = world
+        .elevenlabs
+        .pending(session, conversation, world.clock.now().as_second())
+    else {
+        return;
+    };
     let faults = &world.faults;
-    if faults.take(Operation::PostCallWebhook, &[FaultKind::Reorder]).is_some() {
+    if faults
+        .take(Operation::PostCallWebhook, &[FaultKind::Reorder])
+        .is_some()
+    {
         world.elevenlabs.state_lock().held.push(pending);
         return;
     }
@@ -77,13 +87,24 @@ async fn finish(world: &World, session: &Session) {
 impl State {
     /// Where the webhook of an agent's conversations goes: the agent's choice, else the workspace's.
     fn webhook_of(&self, agent_id: &str) -> Option<(&super::workspace::Webhook, bool)> {
-        let own = self.agent(agent_id).and_then(|agent| agent.pointer("/platform_settings/workspace_overrides/webhooks"));
-        let chosen = |settings: &Value| settings["post_call_webhook_id"].as_str().map(|id| (id.to_owned(), settings.clone()));
-        let (id, settings) = own.and_then(chosen).or_else(|| chosen(&self.settings["webhooks"]))?;
+        let own = self
+            .agent(agent_id)
+            .and_then(|agent| agent.pointer("/platform_settings/workspace_overrides/webhooks"));
+        let chosen = |settings: &Value| {
+            settings["post_call_webhook_id"]
+                .as_str()
+                .map(|id| (id.to_owned(), settings.clone()))
+        };
+        let (id, settings) = own
+            .and_then(chosen)
+            .or_else(|| chosen(&self.settings["webhooks"]))?;
         let events = settings["events"].as_array();
         let wanted = events.is_none_or(|events| events.iter().any(|event| event == "transcript"));
         let brief = settings["exclude_transcript"] == true;
-        self.webhooks.get(&id).filter(|webhook| wanted && !webhook.disabled).map(|webhook| (webhook, brief))
+        self.webhooks
+            .get(&id)
+            .filter(|webhook| wanted && !webhook.disabled)
+            .map(|webhook| (webhook, brief))
     }
 }
 
@@ -95,12 +116,22 @@ impl ElevenLabs {
                 if brief && let Some(conversation) = conversation.as_object_mut() {
                     conversation.remove("transcript");
                 }
-                (Url::parse(&webhook.url).ok()?, SecretString::from(webhook.secret.clone()), webhook.retry)
+                (
+                    Url::parse(&webhook.url).ok()?,
+                    SecretString::from(webhook.secret.clone()),
+                    webhook.retry,
+                )
             }
             None => (state.post_call_url.clone()?, self.webhook_secret.clone(), false),
         };
         let body = json!({"type": "post_call_transcription", "event_timestamp": now, "data": conversation});
-        Some(Pending { conversation_id: session.conversation_id.clone(), url, secret, retry, body: body.to_string() })
+        Some(Pending {
+            conversation_id: session.conversation_id.clone(),
+            url,
+            secret,
+            retry,
+            body: body.to_string(),
+        })
     }
 
     fn note_delivery(&self, pending: &Pending, status: Option<u16>) {
@@ -117,19 +148,28 @@ impl ElevenLabs {
 }
 
 async fn deliver(world: &World, pending: &Pending) {
-    const HERE: &[FaultKind] =
-        &[FaultKind::Slow, FaultKind::Refused, FaultKind::Duplicate, FaultKind::BadSignature];
+    const HERE: &[FaultKind] = &[
+        FaultKind::Slow,
+        FaultKind::Refused,
+        FaultKind::Duplicate,
+        FaultKind::BadSignature,
+    ];
     let fault = world.faults.take(Operation::PostCallWebhook, HERE);
     let kind = fault.as_ref().map(crate::emulator::fault::Fault::kind);
     if kind == Some(FaultKind::Slow) {
-        let delay = fault.and_then(|fault| fault.delay()).unwrap_or(Duration::from_secs(1));
+        let delay = fault
+            .and_then(|fault| fault.delay())
+            .unwrap_or(Duration::from_secs(1));
         tokio::time::sleep(delay).await;
     }
     if kind == Some(FaultKind::Duplicate) {
         send(world, pending, false).await;
     }
-    let mut status =
-        if kind == Some(FaultKind::Refused) { None } else { send(world, pending, kind == Some(FaultKind::BadSignature)).await };
+    let mut status = if kind == Some(FaultKind::Refused) {
+        None
+    } else {
+        send(world, pending, kind == Some(FaultKind::BadSignature)).await
+    };
     if kind == Some(FaultKind::Refused) {
         world.elevenlabs.note_delivery(pending, None);
     }
@@ -146,7 +186,11 @@ async fn deliver(world: &World, pending: &Pending) {
 
 /// Sends once; answers the status, if there was one.
 async fn send(world: &World, pending: &Pending, wrong_key: bool) -> Option<u16> {
-    let secret = if wrong_key { id::hex(64) } else { pending.secret.expose_secret().to_owned() };
+    let secret = if wrong_key {
+        id::hex(64)
+    } else {
+        pending.secret.expose_secret().to_owned()
+    };
     let signature = sign(&secret, world.clock.now().as_second(), &pending.body);
     let request = world
         .http
@@ -156,7 +200,7 @@ async fn send(world: &World, pending: &Pending, wrong_key: bool) -> Option<u16> 
         .header("elevenlabs-signature", signature)
         .header("user-agent", "ElevenLabs/1.0")
         .body(pending.body.clone());
-    let status = match request.send().await {
+    let status = match world.send(request).await {
         Ok(response) => Some(response.status().as_u16()),
         Err(error) => {
             tracing::debug!(error = %error.without_url(), "a post-call webhook was not delivered");

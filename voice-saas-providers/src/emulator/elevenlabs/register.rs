@@ -41,11 +41,17 @@ pub(super) struct Registration {
 /// `POST twilio/register-call`.
 pub(super) fn register(world: &World, headers: &HeaderMap, body: &[u8]) -> Result<Response, ApiError> {
     let body = object(body)?;
-    let (agent_id, from, to) =
-        (required(&body, "agent_id")?, required(&body, "from_number")?, required(&body, "to_number")?);
+    let (agent_id, from, to) = (
+        required(&body, "agent_id")?,
+        required(&body, "from_number")?,
+        required(&body, "to_number")?,
+    );
     let direction = body.get("direction").and_then(Value::as_str).unwrap_or("inbound");
     if !matches!(direction, "inbound" | "outbound") {
-        return Err(ApiError::shape(&["body", "direction"], "Input should be 'inbound' or 'outbound'"));
+        return Err(ApiError::shape(
+            &["body", "direction"],
+            "Input should be 'inbound' or 'outbound'",
+        ));
     }
     let data = match body.get("conversation_initiation_client_data") {
         None | Some(Value::Null) => Map::new(),
@@ -57,13 +63,25 @@ pub(super) fn register(world: &World, headers: &HeaderMap, body: &[u8]) -> Resul
     };
     let now = world.clock.now().as_second();
     let mut state = world.elevenlabs.state_lock();
-    let agent = state.agent(agent_id).ok_or_else(|| ApiError::not_found("agent_not_found", agent_id))?;
+    let agent = state
+        .agent(agent_id)
+        .ok_or_else(|| ApiError::not_found("agent_not_found", agent_id))?;
     let config = &agent["conversation_config"];
-    let formats = [&config["tts"]["agent_output_audio_format"], &config["asr"]["user_input_audio_format"]];
-    if formats.iter().any(|format| format.as_str().and_then(AudioFormat::parse) != Some(AudioFormat::Ulaw)) {
-        return Err(ApiError::invalid("The agent must use ulaw_8000 for input and output"));
+    let formats = [
+        &config["tts"]["agent_output_audio_format"],
+        &config["asr"]["user_input_audio_format"],
+    ];
+    if formats
+        .iter()
+        .any(|format| format.as_str().and_then(AudioFormat::parse) != Some(AudioFormat::Ulaw))
+    {
+        return Err(ApiError::invalid(
+            "The agent must use ulaw_8000 for input and output",
+        ));
     }
-    state.registrations.retain(|_, registration| registration.expires > now);
+    state
+        .registrations
+        .retain(|_, registration| registration.expires > now);
     if state.registrations.len() >= MOST_REGISTRATIONS {
         return Err(ApiError::too_many_requests());
     }
@@ -101,8 +119,12 @@ pub(super) async fn open(
 }
 
 async fn serve(world: Arc<World>, mut socket: WebSocket, registration: Registration) {
-    let Some(start) = started(&mut socket).await else { return };
-    let Some(agent) = world.elevenlabs.find_agent(&registration.agent_id) else { return };
+    let Some(start) = started(&mut socket).await else {
+        return;
+    };
+    let Some(agent) = world.elevenlabs.find_agent(&registration.agent_id) else {
+        return;
+    };
     let conversation_id = format!("conv_{}", id::hex(28));
     let mut system = system_variables(&world, &agent, &conversation_id);
     let (stream_sid, call_sid) = (start["streamSid"].clone(), start["callSid"].clone());
@@ -110,20 +132,40 @@ async fn serve(world: Arc<World>, mut socket: WebSocket, registration: Registrat
     system.insert("system__called_number".into(), json!(registration.to));
     system.insert("system__call_sid".into(), call_sid.clone());
     // There is nobody to tell of a refusal but the call, which goes on with its TwiML when the socket closes.
-    let Ok(session) = prepare(&agent, &registration.data, &conversation_id, system) else { return };
+    let Ok(session) = prepare(&agent, &registration.data, &conversation_id, system) else {
+        return;
+    };
     let inbound = registration.direction == "inbound";
-    let (ours, theirs) =
-        if inbound { (&registration.to, &registration.from) } else { (&registration.from, &registration.to) };
+    let (ours, theirs) = if inbound {
+        (&registration.to, &registration.from)
+    } else {
+        (&registration.from, &registration.to)
+    };
     let phone_call = json!({
         "type": "twilio", "direction": registration.direction, "phone_number_id": null, "agent_number": ours,
         "external_number": theirs, "call_sid": call_sid, "stream_sid": stream_sid,
     });
-    let origin = Origin { source: "twilio", authorization: "authorization_header", phone_call };
-    world.elevenlabs.open(&session, &origin, world.clock.now().as_second());
+    let origin = Origin {
+        source: "twilio",
+        authorization: "authorization_header",
+        phone_call,
+    };
+    world
+        .elevenlabs
+        .open(&session, &origin, world.clock.now().as_second());
     let mut brain = Brain::new(&session, Instant::now());
-    let mut media = Media { socket, stream_sid, tools: tool::Calls::new(&world, &session) };
+    let mut media = Media {
+        socket,
+        stream_sid,
+        tools: tool::Calls::new(&world, &session),
+    };
     let reason = media.converse(&world, &session, &mut brain).await;
-    world.elevenlabs.close(&session, brain.into_turns(), reason, world.clock.now().as_second());
+    world.elevenlabs.close(
+        &session,
+        &brain.into_turns(),
+        reason,
+        world.clock.now().as_second(),
+    );
     post_call::start(&world, session);
 }
 
@@ -204,7 +246,8 @@ impl Media {
             match doing {
                 Doing::Audio { audio, .. } => {
                     let payload = STANDARD.encode(audio);
-                    self.send(json!({"event": "media", "media": {"payload": payload}})).await?;
+                    self.send(json!({"event": "media", "media": {"payload": payload}}))
+                        .await?;
                 }
                 Doing::Interrupted { .. } => self.send(json!({"event": "clear"})).await?,
                 Doing::Calls(call) if self.tools.runs_here(&call) => self.tools.start(call),

@@ -26,7 +26,7 @@ use crate::emulator::world::World;
 
 const PING_EVERY: Duration = Duration::from_secs(2);
 /// The service ends a conversation that brings no audio for this long.
-const NO_INPUT: Duration = Duration::from_secs(60);
+const NO_INPUT: Duration = Duration::from_mins(1);
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 const SEND: Duration = Duration::from_secs(10);
 const LARGEST_MESSAGE: usize = 16 * 1024 * 1024;
@@ -52,12 +52,20 @@ pub(super) fn signed_url(
     query: &[(String, String)],
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let find = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let agent_id = find("agent_id").ok_or_else(|| ApiError::shape(&["query", "agent_id"], "Field required"))?;
+    let find = |name: &str| {
+        query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    };
+    let agent_id =
+        find("agent_id").ok_or_else(|| ApiError::shape(&["query", "agent_id"], "Field required"))?;
     let with_id = find("include_conversation_id") == Some("true");
     let now = world.clock.now().as_second();
     let mut state = world.elevenlabs.state_lock();
-    state.agent(agent_id).ok_or_else(|| ApiError::not_found("agent_not_found", agent_id))?;
+    state
+        .agent(agent_id)
+        .ok_or_else(|| ApiError::not_found("agent_not_found", agent_id))?;
     state.tickets.retain(|_, ticket| ticket.expires > now);
     if state.tickets.len() >= MOST_SIGNATURES {
         return Err(ApiError::too_many_requests());
@@ -72,7 +80,11 @@ pub(super) fn signed_url(
         url.push_str("&conversation_id=");
         url.push_str(conversation_id);
     }
-    let ticket = Ticket { agent_id: agent_id.to_owned(), conversation_id, expires: now + SIGNATURE_LIFE };
+    let ticket = Ticket {
+        agent_id: agent_id.to_owned(),
+        conversation_id,
+        expires: now + SIGNATURE_LIFE,
+    };
     state.tickets.insert(signature, ticket);
     Ok(axum::Json(json!({"signed_url": url})).into_response())
 }
@@ -94,15 +106,22 @@ pub(super) async fn open(
 ) -> Response {
     let admitted = admit(&world, &query, &headers);
     let tracker = world.tasks.clone();
-    upgrade.max_message_size(LARGEST_MESSAGE).protocols(["convai"]).on_upgrade(move |socket| {
-        tracker.track_future(async move {
-            let mut line = Line { world, socket, connection };
-            match admitted {
-                Ok(admission) => line.serve(admission).await,
-                Err(refusal) => line.refuse(&refusal).await,
-            }
+    upgrade
+        .max_message_size(LARGEST_MESSAGE)
+        .protocols(["convai"])
+        .on_upgrade(move |socket| {
+            tracker.track_future(async move {
+                let mut line = Line {
+                    world,
+                    socket,
+                    connection,
+                };
+                match admitted {
+                    Ok(admission) => line.serve(admission).await,
+                    Err(refusal) => line.refuse(&refusal).await,
+                }
+            })
         })
-    })
 }
 
 /// A conversation that may begin.
@@ -116,18 +135,29 @@ fn admit(world: &World, query: &SocketQuery, headers: &HeaderMap) -> Result<Admi
     let refuse = |message: &str| Refusal::new("authorization_error", message);
     let agent_id = query.agent_id.as_deref().unwrap_or_default();
     let agent = world.elevenlabs.find_agent(agent_id);
-    let agent = agent.ok_or_else(|| Refusal::new("agent_not_found", format!("No agent with id {agent_id}")))?;
+    let agent =
+        agent.ok_or_else(|| Refusal::new("agent_not_found", format!("No agent with id {agent_id}")))?;
     if let Some(signature) = &query.conversation_signature {
         let now = world.clock.now().as_second();
         let mut state = world.elevenlabs.state_lock();
-        let ticket = state.tickets.get(signature).filter(|ticket| ticket.expires > now).cloned();
+        let ticket = state
+            .tickets
+            .get(signature)
+            .filter(|ticket| ticket.expires > now)
+            .cloned();
         let ticket = ticket.filter(|ticket| ticket.agent_id == agent_id);
         let ticket = ticket.ok_or_else(|| refuse("The signed URL is not valid or has expired"))?;
         if ticket.conversation_id.is_some() {
             state.tickets.remove(signature);
         }
-        let conversation_id = ticket.conversation_id.unwrap_or_else(|| format!("conv_{}", id::hex(28)));
-        return Ok(Admission { agent, conversation_id, authorization: "signed_url" });
+        let conversation_id = ticket
+            .conversation_id
+            .unwrap_or_else(|| format!("conv_{}", id::hex(28)));
+        return Ok(Admission {
+            agent,
+            conversation_id,
+            authorization: "signed_url",
+        });
     }
     let conversation_id = format!("conv_{}", id::hex(28));
     let authorization = if world.elevenlabs.has_key(headers) {
@@ -137,7 +167,11 @@ fn admit(world: &World, query: &SocketQuery, headers: &HeaderMap) -> Result<Admi
     } else {
         "public"
     };
-    Ok(Admission { agent, conversation_id, authorization })
+    Ok(Admission {
+        agent,
+        conversation_id,
+        authorization,
+    })
 }
 
 /// The far end is gone, or does not read.
@@ -164,7 +198,10 @@ impl Line {
     }
 
     async fn close(&mut self, code: u16, reason: &str) {
-        let frame = CloseFrame { code, reason: reason.to_owned().into() };
+        let frame = CloseFrame {
+            code,
+            reason: reason.to_owned().into(),
+        };
         // The far end may be gone already, which ends the conversation just as well.
         let _ = timeout(SEND, self.socket.send(Message::Close(Some(frame)))).await;
     }
@@ -176,7 +213,10 @@ impl Line {
         }});
         if self.send(&error).await.is_ok() {
             // A close frame carries at most 123 bytes of reason.
-            let reason: String = format!("{}: {}", refusal.kind, refusal.message).chars().take(120).collect();
+            let reason: String = format!("{}: {}", refusal.kind, refusal.message)
+                .chars()
+                .take(120)
+                .collect();
             self.close(CLOSE_CONTRACT, &reason).await;
         }
     }
@@ -193,16 +233,27 @@ impl Line {
             Err(refusal) => return self.refuse(&refusal).await,
         };
         let source = "unknown";
-        let origin = Origin { source, authorization: admission.authorization, phone_call: Value::Null };
+        let origin = Origin {
+            source,
+            authorization: admission.authorization,
+            phone_call: Value::Null,
+        };
         let world = Arc::clone(&self.world);
-        world.elevenlabs.open(&session, &origin, world.clock.now().as_second());
+        world
+            .elevenlabs
+            .open(&session, &origin, world.clock.now().as_second());
         let mut brain = Brain::new(&session, Instant::now());
         let end = self.converse(&session, &mut brain).await;
         let reason = end.as_ref().map_or("Client disconnected", |end| end.reason);
         if let Ok(end) = &end {
             self.close(end.code, end.reason).await;
         }
-        world.elevenlabs.close(&session, brain.into_turns(), reason, world.clock.now().as_second());
+        world.elevenlabs.close(
+            &session,
+            &brain.into_turns(),
+            reason,
+            world.clock.now().as_second(),
+        );
         post_call::start(&world, session);
     }
 
@@ -217,9 +268,15 @@ impl Line {
                 Ok(None | Some(Err(_))) => return None,
             }
         };
-        let Message::Text(text) = received else { return refuse("The first message must be text") };
+        let Message::Text(text) = received else {
+            return refuse("The first message must be text");
+        };
         match serde_json::from_str(&text) {
-            Ok(Value::Object(data)) if data.get("type").is_some_and(|kind| kind == "conversation_initiation_client_data") => {
+            Ok(Value::Object(data))
+                if data
+                    .get("type")
+                    .is_some_and(|kind| kind == "conversation_initiation_client_data") =>
+            {
                 Some(Ok(data))
             }
             _ => refuse("The first message must be conversation_initiation_client_data"),
@@ -237,12 +294,16 @@ impl Line {
         }))
         .await?;
         // New event types appear without notice, and clients have to live with them.
-        self.send(&json!({"type": "emulator_unknown_event", "emulator_unknown_event": {"event_id": 0}})).await?;
+        self.send(&json!({"type": "emulator_unknown_event", "emulator_unknown_event": {"event_id": 0}}))
+            .await?;
         let mut tools = tool::Calls::new(&self.world, session);
         let doing = brain.begin(Instant::now());
         self.act(session, &mut tools, doing).await?;
         let running = self.world.running();
-        let drop = self.world.faults.take(Operation::ConversationSocket, &[FaultKind::DropSocket]);
+        let drop = self
+            .world
+            .faults
+            .take(Operation::ConversationSocket, &[FaultKind::DropSocket]);
         let drop_at = drop.map(|fault| Instant::now() + fault.delay().unwrap_or(Duration::from_secs(1)));
         let longest = Instant::now() + Duration::from_secs(session.max_seconds);
         let mut last_input = Instant::now();
@@ -298,7 +359,7 @@ impl Line {
         let message: Value = serde_json::from_str(text).ok()?;
         if let Some(chunk) = message["user_audio_chunk"].as_str() {
             let audio = STANDARD.decode(chunk).ok()?;
-            return Some(brain.hear(&session.input.to_telephone(audio), now));
+            return Some(brain.hear(&session.input.decode(audio), now));
         }
         let nothing = Some(Vec::new());
         match message["type"].as_str()? {
@@ -307,39 +368,60 @@ impl Line {
                 self.world.elevenlabs.count_pong(&session.conversation_id);
                 nothing
             }
-            "user_message" => Some(brain.answer(message["text"].as_str()?.to_owned(), now)),
+            "user_message" => Some(brain.answer(message["text"].as_str()?, now)),
             "client_tool_result" => {
                 let id = message["tool_call_id"].as_str()?;
                 let is_error = message["is_error"].as_bool().unwrap_or(false);
                 Some(brain.tool_result(id, message["result"].as_str()?, is_error, now))
             }
-            "contextual_update" | "user_activity" | "feedback" | "mcp_tool_approval_result" | "multimodal_message" => nothing,
+            "contextual_update"
+            | "user_activity"
+            | "feedback"
+            | "mcp_tool_approval_result"
+            | "multimodal_message" => nothing,
             _ => None,
         }
     }
 
-    async fn act(&mut self, session: &Session, tools: &mut tool::Calls, doing: Vec<Doing>) -> Result<(), Gone> {
+    async fn act(
+        &mut self,
+        session: &Session,
+        tools: &mut tool::Calls,
+        doing: Vec<Doing>,
+    ) -> Result<(), Gone> {
         for doing in doing {
             let (event, body) = match doing {
-                Doing::Says { text, event_id } => {
-                    ("agent_response", json!({"agent_response_event": {"agent_response": text, "event_id": event_id}}))
-                }
+                Doing::Says { text, event_id } => (
+                    "agent_response",
+                    json!({"agent_response_event": {"agent_response": text, "event_id": event_id}}),
+                ),
                 Doing::Audio { audio, event_id } => {
-                    let audio = STANDARD.encode(session.output.from_telephone(audio));
-                    ("audio", json!({"audio_event": {"audio_base_64": audio, "event_id": event_id}}))
+                    let audio = STANDARD.encode(session.output.encode(audio));
+                    (
+                        "audio",
+                        json!({"audio_event": {"audio_base_64": audio, "event_id": event_id}}),
+                    )
                 }
                 Doing::Heard { text, event_id } => {
                     let body = json!({"user_transcript": text, "event_id": event_id});
                     ("user_transcript", json!({"user_transcription_event": body}))
                 }
-                Doing::Interrupted { event_id } => {
-                    ("interruption", json!({"interruption_event": {"event_id": event_id}}))
-                }
-                Doing::Corrects { original, corrected, event_id } => {
+                Doing::Interrupted { event_id } => (
+                    "interruption",
+                    json!({"interruption_event": {"event_id": event_id}}),
+                ),
+                Doing::Corrects {
+                    original,
+                    corrected,
+                    event_id,
+                } => {
                     let body = json!({
                         "original_agent_response": original, "corrected_agent_response": corrected, "event_id": event_id,
                     });
-                    ("agent_response_correction", json!({"agent_response_correction_event": body}))
+                    (
+                        "agent_response_correction",
+                        json!({"agent_response_correction_event": body}),
+                    )
                 }
                 Doing::Calls(call) => {
                     if tools.runs_here(&call) {

@@ -33,14 +33,26 @@ pub(super) struct Calls {
 impl Calls {
     pub(super) fn new(world: &Arc<World>, session: &Session) -> Self {
         let state = world.elevenlabs.state_lock();
-        let configs = session.tool_ids.iter().filter_map(|id| state.tool(id)).map(|tool| tool["tool_config"].clone());
+        let configs = session
+            .tool_ids
+            .iter()
+            .filter_map(|id| state.tool(id))
+            .map(|tool| tool["tool_config"].clone());
         let configs = configs.filter(|config| config["type"] == "webhook").collect();
         let (report, outcomes) = mpsc::channel(8);
-        Self { world: Arc::clone(world), configs, variables: session.variables.clone(), outcomes, report }
+        Self {
+            world: Arc::clone(world),
+            configs,
+            variables: session.variables.clone(),
+            outcomes,
+            report,
+        }
     }
 
     fn config(&self, call: &ToolCall) -> Option<&Value> {
-        self.configs.iter().find(|config| config["name"] == call.name.as_str())
+        self.configs
+            .iter()
+            .find(|config| config["name"] == call.name.as_str())
     }
 
     /// Whether the service calls this tool itself; the others are the client's.
@@ -50,14 +62,26 @@ impl Calls {
 
     /// Calls the tool's webhook; the outcome comes from [`next`](Self::next).
     pub(super) fn start(&self, call: ToolCall) {
-        let Some(config) = self.config(&call).cloned() else { return };
-        let (world, variables, report) = (Arc::clone(&self.world), self.variables.clone(), self.report.clone());
+        let Some(config) = self.config(&call).cloned() else {
+            return;
+        };
+        let (world, variables, report) = (
+            Arc::clone(&self.world),
+            self.variables.clone(),
+            self.report.clone(),
+        );
         self.world.tasks.spawn(async move {
             let outcome = request(&world, &config, &variables, &call.parameters).await;
             let is_error = outcome.is_err();
             let result = outcome.unwrap_or_else(|error| error);
             // The conversation may have ended meanwhile.
-            let _ = report.send(Outcome { id: call.id, result, is_error }).await;
+            let _ = report
+                .send(Outcome {
+                    id: call.id,
+                    result,
+                    is_error,
+                })
+                .await;
         });
     }
 
@@ -82,34 +106,58 @@ async fn request(
     let method = schema["method"].as_str().unwrap_or("GET");
     let method = reqwest::Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?;
     let mut url = url::Url::parse(&address).map_err(|error| error.to_string())?;
-    for (name, property) in schema["query_params_schema"]["properties"].as_object().into_iter().flatten() {
+    for (name, property) in schema["query_params_schema"]["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
         let value = property_value(property, variables, &given[name.as_str()]);
         url.query_pairs_mut().append_pair(name, &text_of(&value));
     }
-    let seconds = config["response_timeout_secs"].as_u64().unwrap_or(DEFAULT_SECONDS).clamp(1, 300);
-    let mut request = world.http.request(method, url).timeout(Duration::from_secs(seconds));
+    let seconds = config["response_timeout_secs"]
+        .as_u64()
+        .unwrap_or(DEFAULT_SECONDS)
+        .clamp(1, 300);
+    let mut request = world
+        .http
+        .request(method, url)
+        .timeout(Duration::from_secs(seconds));
     for (name, value) in schema["request_headers"].as_object().into_iter().flatten() {
         request = request.header(name, header_value(world, value, variables));
     }
     if schema["request_body_schema"].is_object() {
         request = request.json(&property_value(&schema["request_body_schema"], variables, given));
     }
-    let mut response = request.send().await.map_err(|error| error.without_url().to_string())?;
+    let mut response = world
+        .send(request)
+        .await
+        .map_err(|error| error.without_url().to_string())?;
     let status = response.status();
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| error.without_url().to_string())? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| error.without_url().to_string())?
+    {
         body.extend_from_slice(&chunk);
         if body.len() > LARGEST_RESULT {
             return Err("the answer is too long".into());
         }
     }
     let body = String::from_utf8_lossy(&body).into_owned();
-    if status.is_success() { Ok(body) } else { Err(format!("HTTP {}: {body}", status.as_u16())) }
+    if status.is_success() {
+        Ok(body)
+    } else {
+        Err(format!("HTTP {}: {body}", status.as_u16()))
+    }
 }
 
 /// A parameter: bound to a variable or a constant by the configuration, else what the agent filled in.
 fn property_value(property: &Value, variables: &Map<String, Value>, given: &Value) -> Value {
-    if let Some(name) = property["dynamic_variable"].as_str().filter(|name| !name.is_empty()) {
+    if let Some(name) = property["dynamic_variable"]
+        .as_str()
+        .filter(|name| !name.is_empty())
+    {
         return variables.get(name).cloned().unwrap_or_default();
     }
     match property.get("constant_value") {
@@ -132,7 +180,12 @@ fn property_value(property: &Value, variables: &Map<String, Value>, given: &Valu
 /// A header: a plain text, a secret, or a variable.
 fn header_value(world: &World, value: &Value, variables: &Map<String, Value>) -> String {
     if let Some(secret) = value["secret_id"].as_str() {
-        return world.elevenlabs.state_lock().secret(secret).unwrap_or_default().to_owned();
+        return world
+            .elevenlabs
+            .state_lock()
+            .secret(secret)
+            .unwrap_or_default()
+            .to_owned();
     }
     match value["variable_name"].as_str() {
         Some(name) => variables.get(name).map(text_of).unwrap_or_default(),
@@ -161,7 +214,10 @@ mod tests {
             "source": {"type": "string", "constant_value": "voice"},
             "note": {"type": "string", "description": "optional"},
         }});
-        let variables = json!({"call_ref": "c_1"}).as_object().cloned().unwrap_or_default();
+        let variables = json!({"call_ref": "c_1"})
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
         let given = json!({"slot": "9:00", "call": "c_other", "source": "web"});
         let expected = json!({"slot": "9:00", "call": "c_1", "source": "voice"});
         assert_eq!(property_value(&schema, &variables, &given), expected);

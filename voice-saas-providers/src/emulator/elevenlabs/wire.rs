@@ -11,9 +11,17 @@ use crate::emulator::id;
 #[derive(Debug, Clone)]
 pub(super) enum ApiError {
     /// The common envelope: an object under `detail`.
-    Detail { status: StatusCode, kind: &'static str, code: &'static str, message: String },
+    Detail {
+        status: StatusCode,
+        kind: &'static str,
+        code: &'static str,
+        message: String,
+    },
     /// What the framework answers to a body of the wrong shape: an array under `detail`.
-    Shape { location: Vec<&'static str>, message: String },
+    Shape {
+        location: Vec<&'static str>,
+        message: String,
+    },
 }
 
 impl ApiError {
@@ -29,16 +37,31 @@ impl ApiError {
 
     pub(super) fn not_found(code: &'static str, id: &str) -> Self {
         let message = format!("No document with id {id} was found");
-        Self::Detail { status: StatusCode::NOT_FOUND, kind: "not_found", code, message }
+        Self::Detail {
+            status: StatusCode::NOT_FOUND,
+            kind: "not_found",
+            code,
+            message,
+        }
     }
 
     pub(super) fn conflict(code: &'static str, message: impl Into<String>) -> Self {
-        Self::Detail { status: StatusCode::CONFLICT, kind: "conflict", code, message: message.into() }
+        Self::Detail {
+            status: StatusCode::CONFLICT,
+            kind: "conflict",
+            code,
+            message: message.into(),
+        }
     }
 
     pub(super) fn unauthorized(code: &'static str, message: &str) -> Self {
         let message = message.to_owned();
-        Self::Detail { status: StatusCode::UNAUTHORIZED, kind: "authentication_error", code, message }
+        Self::Detail {
+            status: StatusCode::UNAUTHORIZED,
+            kind: "authentication_error",
+            code,
+            message,
+        }
     }
 
     pub(super) fn too_many_requests() -> Self {
@@ -60,12 +83,20 @@ impl ApiError {
     }
 
     pub(super) fn shape(location: &[&'static str], message: impl Into<String>) -> Self {
-        Self::Shape { location: location.to_vec(), message: message.into() }
+        Self::Shape {
+            location: location.to_vec(),
+            message: message.into(),
+        }
     }
 
     pub(super) fn answer(self) -> Response {
         match self {
-            Self::Detail { status, kind, code, message } => {
+            Self::Detail {
+                status,
+                kind,
+                code,
+                message,
+            } => {
                 let detail = json!({
                     "type": kind, "code": code, "message": message, "status": code, "request_id": id::hex(32),
                 });
@@ -93,7 +124,9 @@ pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
 
 /// A text field that must be there.
 pub(super) fn required<'a>(body: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, ApiError> {
-    body.get(name).and_then(Value::as_str).ok_or_else(|| ApiError::shape(&["body", name], "Field required"))
+    body.get(name)
+        .and_then(Value::as_str)
+        .ok_or_else(|| ApiError::shape(&["body", name], "Field required"))
 }
 
 /// Merges objects deeply; anything else, lists too, is replaced.
@@ -121,12 +154,22 @@ pub(super) fn page(
     default_size: usize,
     items: impl Iterator<Item = (u64, Value)>,
 ) -> Result<Page, ApiError> {
-    let find = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let find = |name: &str| {
+        query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    };
     let size = match find("page_size") {
         None => default_size,
-        Some(size) => size.parse().ok().filter(|size| (1..=100).contains(size)).ok_or_else(|| {
-            ApiError::Shape { location: vec!["query", "page_size"], message: "must be 1 to 100".into() }
-        })?,
+        Some(size) => size
+            .parse()
+            .ok()
+            .filter(|size| (1..=100).contains(size))
+            .ok_or_else(|| ApiError::Shape {
+                location: vec!["query", "page_size"],
+                message: "must be 1 to 100".into(),
+            })?,
     };
     let before: Option<u64> = match find("cursor").filter(|cursor| !cursor.is_empty()) {
         None => None,
@@ -137,7 +180,9 @@ pub(super) fn page(
             message: "The cursor is not valid".into(),
         })?),
     };
-    let mut rest = items.skip_while(|(seq, _)| before.is_some_and(|before| *seq >= before)).peekable();
+    let mut rest = items
+        .skip_while(|(seq, _)| before.is_some_and(|before| *seq >= before))
+        .peekable();
     let mut last = 0;
     let mut shown = Vec::new();
     while shown.len() < size
@@ -146,7 +191,10 @@ pub(super) fn page(
         last = seq;
         shown.push(item);
     }
-    Ok(Page { items: shown, next_cursor: rest.peek().is_some().then(|| last.to_string()) })
+    Ok(Page {
+        items: shown,
+        next_cursor: rest.peek().is_some().then(|| last.to_string()),
+    })
 }
 
 #[cfg(test)]
@@ -163,7 +211,12 @@ mod tests {
     #[test]
     fn a_cursor_goes_on_where_the_page_ended() {
         let items = || (1..=5).rev().map(|seq| (seq, json!(seq)));
-        let query = |cursor: &str| vec![("page_size".to_owned(), "2".to_owned()), ("cursor".to_owned(), cursor.to_owned())];
+        let query = |cursor: &str| {
+            vec![
+                ("page_size".to_owned(), "2".to_owned()),
+                ("cursor".to_owned(), cursor.to_owned()),
+            ]
+        };
         let first = page(&query(""), 30, items()).expect("a valid page");
         assert_eq!(first.items, [json!(5), json!(4)]);
         let second = page(&query(&first.next_cursor.expect("more")), 30, items()).expect("a valid page");

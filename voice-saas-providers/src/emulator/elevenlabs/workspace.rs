@@ -39,18 +39,31 @@ fn check_tool(config: &Value) -> Result<(), ApiError> {
     let location = ["body", "tool_config"];
     let kind = config["type"].as_str().unwrap_or_default();
     if !TOOL_TYPES.contains(&kind) {
-        return Err(ApiError::shape(&location, format!("type should be one of {}", TOOL_TYPES.join(", "))));
+        return Err(ApiError::shape(
+            &location,
+            format!("type should be one of {}", TOOL_TYPES.join(", ")),
+        ));
     }
     if config["name"].as_str().is_none_or(str::is_empty) || !config["description"].is_string() {
         return Err(ApiError::shape(&location, "name and description are required"));
     }
-    if kind == "webhook" && config.pointer("/api_schema/url").and_then(Value::as_str).is_none() {
+    if kind == "webhook"
+        && config
+            .pointer("/api_schema/url")
+            .and_then(Value::as_str)
+            .is_none()
+    {
         return Err(ApiError::shape(&location, "api_schema.url is required"));
     }
     let query = config.pointer("/api_schema/query_params_schema");
-    let properties = query.filter(|query| !query.is_null()).map(|query| query["properties"].as_object());
+    let properties = query
+        .filter(|query| !query.is_null())
+        .map(|query| query["properties"].as_object());
     if properties.is_some_and(|properties| properties.is_none_or(serde_json::Map::is_empty)) {
-        return Err(ApiError::shape(&location, "query_params_schema.properties must not be empty"));
+        return Err(ApiError::shape(
+            &location,
+            "query_params_schema.properties must not be empty",
+        ));
     }
     Ok(())
 }
@@ -75,23 +88,40 @@ pub(super) fn create_tool(world: &World, body: &[u8]) -> Result<Response, ApiErr
 
 pub(super) fn list_tools(world: &World, query: &[(String, String)]) -> Result<Response, ApiError> {
     let state = world.elevenlabs.state_lock();
-    let search = query.iter().find(|(key, _)| key == "search").map(|(_, value)| value.to_lowercase());
-    let types: Vec<_> = query.iter().filter(|(key, _)| key == "types").map(|(_, value)| value.as_str()).collect();
+    let search = query
+        .iter()
+        .find(|(key, _)| key == "search")
+        .map(|(_, value)| value.to_lowercase());
+    let types: Vec<_> = query
+        .iter()
+        .filter(|(key, _)| key == "types")
+        .map(|(_, value)| value.as_str())
+        .collect();
     let wanted = |tool: &Value| {
         let config = &tool["tool_config"];
         let name = config["name"].as_str().unwrap_or_default().to_lowercase();
-        search.as_ref().is_none_or(|search| name.contains(search.as_str()))
+        search
+            .as_ref()
+            .is_none_or(|search| name.contains(search.as_str()))
             && (types.is_empty() || types.iter().any(|kind| config["type"] == *kind))
     };
-    let items = state.tools.iter().rev().filter(|(_, tool)| wanted(tool)).map(|(seq, tool)| (*seq, tool.clone()));
+    let items = state
+        .tools
+        .iter()
+        .rev()
+        .filter(|(_, tool)| wanted(tool))
+        .map(|(seq, tool)| (*seq, tool.clone()));
     let page = page(query, 30, items)?;
-    let body = json!({"tools": page.items, "has_more": page.next_cursor.is_some(), "next_cursor": page.next_cursor});
+    let body =
+        json!({"tools": page.items, "has_more": page.next_cursor.is_some(), "next_cursor": page.next_cursor});
     Ok(Json(body).into_response())
 }
 
 pub(super) fn get_tool(world: &World, tool_id: &str) -> Result<Response, ApiError> {
     let state = world.elevenlabs.state_lock();
-    let tool = state.tool(tool_id).ok_or_else(|| ApiError::not_found("tool_not_found", tool_id))?;
+    let tool = state
+        .tool(tool_id)
+        .ok_or_else(|| ApiError::not_found("tool_not_found", tool_id))?;
     Ok(Json(tool).into_response())
 }
 
@@ -107,7 +137,9 @@ pub(super) fn update_tool(world: &World, tool_id: &str, body: &[u8]) -> Result<R
 
 pub(super) fn delete_tool(world: &World, tool_id: &str, force: bool) -> Result<Response, ApiError> {
     let mut state = world.elevenlabs.state_lock();
-    state.tool(tool_id).ok_or_else(|| ApiError::not_found("tool_not_found", tool_id))?;
+    state
+        .tool(tool_id)
+        .ok_or_else(|| ApiError::not_found("tool_not_found", tool_id))?;
     if !force && !state.agents_with_tool(tool_id).is_empty() {
         return Err(ApiError::conflict("tool_in_use", "The tool is used by an agent"));
     }
@@ -127,13 +159,19 @@ pub(super) fn create_secret(world: &World, body: &[u8]) -> Result<Response, ApiE
         return Err(ApiError::invalid("The workspace holds too many secrets"));
     }
     let secret_id = id::hex(20);
-    state.secrets.insert(secret_id.clone(), (name.to_owned(), value.to_owned()));
+    state
+        .secrets
+        .insert(secret_id.clone(), (name.to_owned(), value.to_owned()));
     Ok(Json(json!({"type": "stored", "secret_id": secret_id, "name": name})).into_response())
 }
 
 pub(super) fn list_secrets(world: &World) -> Response {
     let state = world.elevenlabs.state_lock();
-    let secrets: Vec<_> = state.secrets.iter().map(|(id, (name, _))| stored(id, name)).collect();
+    let secrets: Vec<_> = state
+        .secrets
+        .iter()
+        .map(|(id, (name, _))| stored(id, name))
+        .collect();
     Json(json!({"secrets": secrets, "next_cursor": null})).into_response()
 }
 
@@ -154,9 +192,15 @@ pub(super) fn update_secret(world: &World, secret_id: &str, body: &[u8]) -> Resu
 
 pub(super) fn delete_secret(world: &World, secret_id: &str) -> Result<Response, ApiError> {
     let mut state = world.elevenlabs.state_lock();
-    let used = state.tools.values().any(|tool| tool.to_string().contains(&format!("\"secret_id\":\"{secret_id}\"")));
+    let used = state.tools.values().any(|tool| {
+        tool.to_string()
+            .contains(&format!("\"secret_id\":\"{secret_id}\""))
+    });
     if used {
-        return Err(ApiError::conflict("secret_in_use", "The secret is used by a tool"));
+        return Err(ApiError::conflict(
+            "secret_in_use",
+            "The secret is used by a tool",
+        ));
     }
     let removed = state.secrets.remove(secret_id);
     removed.ok_or_else(|| ApiError::not_found("document_not_found", secret_id))?;
@@ -168,11 +212,17 @@ pub(super) fn create_webhook(world: &World, body: &[u8]) -> Result<Response, Api
     let settings = body.get("settings").and_then(Value::as_object);
     let settings = settings.ok_or_else(|| ApiError::shape(&["body", "settings"], "Field required"))?;
     if settings.get("auth_type").is_none_or(|auth| auth != "hmac") {
-        return Err(ApiError::shape(&["body", "settings", "auth_type"], "Input should be 'hmac'"));
+        return Err(ApiError::shape(
+            &["body", "settings", "auth_type"],
+            "Input should be 'hmac'",
+        ));
     }
     let (name, url) = (required(settings, "name")?, required(settings, "webhook_url")?);
     if url::Url::parse(url).is_err() {
-        return Err(ApiError::shape(&["body", "settings", "webhook_url"], "Input should be a valid URL"));
+        return Err(ApiError::shape(
+            &["body", "settings", "webhook_url"],
+            "Input should be a valid URL",
+        ));
     }
     let mut state = world.elevenlabs.state_lock();
     if state.webhooks.len() >= MOST_OF_EACH {
@@ -217,13 +267,20 @@ pub(super) fn update_webhook(world: &World, webhook_id: &str, body: &[u8]) -> Re
     let webhook = webhook.ok_or_else(|| ApiError::not_found("document_not_found", webhook_id))?;
     name.clone_into(&mut webhook.name);
     webhook.disabled = disabled;
-    webhook.retry = body.get("retry_enabled").and_then(Value::as_bool).unwrap_or(webhook.retry);
+    webhook.retry = body
+        .get("retry_enabled")
+        .and_then(Value::as_bool)
+        .unwrap_or(webhook.retry);
     Ok(Json(json!({"status": "ok"})).into_response())
 }
 
 pub(super) fn delete_webhook(world: &World, webhook_id: &str) -> Result<Response, ApiError> {
     let mut state = world.elevenlabs.state_lock();
-    if state.settings.pointer("/webhooks/post_call_webhook_id").is_some_and(|id| id == webhook_id) {
+    if state
+        .settings
+        .pointer("/webhooks/post_call_webhook_id")
+        .is_some_and(|id| id == webhook_id)
+    {
         return Err(ApiError::conflict("webhook_in_use", "The webhook is in use"));
     }
     let removed = state.webhooks.remove(webhook_id);
@@ -248,7 +305,9 @@ pub(super) fn get_settings(world: &World) -> Response {
 pub(super) fn update_settings(world: &World, body: &[u8]) -> Result<Response, ApiError> {
     let body = object(body)?;
     let mut state = world.elevenlabs.state_lock();
-    let webhook = body.get("webhooks").and_then(|webhooks| webhooks["post_call_webhook_id"].as_str());
+    let webhook = body
+        .get("webhooks")
+        .and_then(|webhooks| webhooks["post_call_webhook_id"].as_str());
     if let Some(webhook) = webhook.filter(|webhook| !state.webhooks.contains_key(*webhook)) {
         return Err(ApiError::not_found("document_not_found", webhook));
     }

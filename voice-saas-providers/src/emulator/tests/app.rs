@@ -29,11 +29,17 @@ pub(super) struct Received {
 
 impl Received {
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.parameters
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(super) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -69,9 +75,12 @@ impl App {
             received: watch::Sender::default(),
             events: watch::Sender::default(),
         });
-        let router =
-            Router::new().route("/media", get(media)).fallback(any(webhook)).with_state(Arc::clone(&shared));
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("the server runs") });
+        let router = Router::new()
+            .route("/media", get(media))
+            .fallback(any(webhook))
+            .with_state(Arc::clone(&shared));
+        let server =
+            tokio::spawn(async move { axum::serve(listener, router).await.expect("the server runs") });
         Self { shared, server }
     }
 
@@ -92,7 +101,13 @@ impl App {
 
     /// What was received on a path.
     pub(super) fn received(&self, path: &str) -> Vec<Received> {
-        self.shared.received.borrow().iter().filter(|it| it.path == path).cloned().collect()
+        self.shared
+            .received
+            .borrow()
+            .iter()
+            .filter(|it| it.path == path)
+            .cloned()
+            .collect()
     }
 
     /// Waits until this many requests came in on a path.
@@ -105,7 +120,13 @@ impl App {
 
     /// The media socket's events of one kind.
     pub(super) fn events(&self, kind: &str) -> Vec<Value> {
-        self.shared.events.borrow().iter().filter(|event| event["event"] == kind).cloned().collect()
+        self.shared
+            .events
+            .borrow()
+            .iter()
+            .filter(|event| event["event"] == kind)
+            .cloned()
+            .collect()
     }
 
     /// Waits for the first event of a kind.
@@ -117,9 +138,18 @@ impl App {
 }
 
 async fn webhook(State(app): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let source = if body.is_empty() { uri.query().unwrap_or_default().as_bytes() } else { &body };
+    let source = if body.is_empty() {
+        uri.query().unwrap_or_default().as_bytes()
+    } else {
+        &body
+    };
     let parameters = url::form_urlencoded::parse(source).into_owned().collect();
-    let received = Received { path: uri.path().to_owned(), parameters, headers, body: body.clone() };
+    let received = Received {
+        path: uri.path().to_owned(),
+        parameters,
+        headers,
+        body: body.clone(),
+    };
     app.received.send_modify(|all| all.push(received));
     let answers = app.answers.lock().expect("no test panicked holding it");
     match answers.iter().find(|(path, _)| path == uri.path()) {
@@ -130,7 +160,12 @@ async fn webhook(State(app): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, b
 }
 
 async fn media(State(app): State<Arc<Shared>>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    let handshake = Received { path: "/media".into(), parameters: Vec::new(), headers, body: Bytes::new() };
+    let handshake = Received {
+        path: "/media".into(),
+        parameters: Vec::new(),
+        headers,
+        body: Bytes::new(),
+    };
     app.received.send_modify(|all| all.push(handshake));
     upgrade.on_upgrade(move |socket| talk(app, socket))
 }
@@ -166,7 +201,11 @@ async fn talk(app: Arc<Shared>, mut socket: WebSocket) {
         }
         for mut answer in answers {
             answer["streamSid"] = stream_sid.clone();
-            if socket.send(Message::Text(answer.to_string().into())).await.is_err() {
+            if socket
+                .send(Message::Text(answer.to_string().into()))
+                .await
+                .is_err()
+            {
                 return;
             }
         }

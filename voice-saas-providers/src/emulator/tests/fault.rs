@@ -3,7 +3,7 @@ use std::time::Duration;
 use reqwest::Method;
 
 use super::app::App;
-use super::{Bench, answer};
+use super::{Bench, answer, send};
 use crate::emulator::{CallStatus, CallerAudio, Fault, FaultKind, Operation, PlaceCall, Script};
 
 fn brief() -> Script {
@@ -12,7 +12,9 @@ fn brief() -> Script {
 
 impl Bench {
     fn inject(&self, operation: Operation, kind: FaultKind) {
-        self.emulator.inject(Fault::new(operation, kind)).expect("a possible fault");
+        self.emulator
+            .inject(Fault::new(operation, kind))
+            .expect("a possible fault");
     }
 
     async fn owned(&self) -> usize {
@@ -21,15 +23,23 @@ impl Bench {
     }
 
     async fn ring(&self, number: &str) -> crate::emulator::CallReport {
-        let sid = self.emulator.place_call(PlaceCall::new("+14155550199", number).with_script(brief()));
-        self.emulator.wait_for_call(&sid.expect("the call is placed")).await.expect("the call is known")
+        let sid = self
+            .emulator
+            .place_call(PlaceCall::new("+14155550199", number).with_script(brief()));
+        self.emulator
+            .wait_for_call(&sid.expect("the call is placed"))
+            .await
+            .expect("the call is known")
     }
 }
 
 #[tokio::test]
 async fn a_lost_answer_leaves_its_effect_and_a_refused_request_leaves_none() {
     let bench = Bench::start().await;
-    let buy = || bench.twilio(Method::POST, "IncomingPhoneNumbers.json").form(&[("AreaCode", "512")]).send();
+    let buy = || {
+        let request = bench.twilio(Method::POST, "IncomingPhoneNumbers.json");
+        send(request.form(&[("AreaCode", "512")]))
+    };
     bench.inject(Operation::BuyNumber, FaultKind::AnswerLost);
     assert!(buy().await.is_err_and(|error| !error.is_connect()));
     assert_eq!(bench.owned().await, 1);
@@ -37,20 +47,34 @@ async fn a_lost_answer_leaves_its_effect_and_a_refused_request_leaves_none() {
     assert!(buy().await.is_err());
     assert_eq!(bench.owned().await, 1);
     assert_eq!(buy().await.expect("the faults are used up").status(), 201);
-    let statuses: Vec<_> = bench.emulator.requests().iter().filter(|it| it.method == "POST").map(|it| it.status).collect();
+    let statuses: Vec<_> = bench
+        .emulator
+        .requests()
+        .iter()
+        .filter(|it| it.method == "POST")
+        .map(|it| it.status)
+        .collect();
     assert_eq!(statuses, [None, None, Some(201)]);
 }
 
 #[tokio::test]
 async fn rate_limits_and_server_errors_wear_the_providers_shape() {
     let bench = Bench::start().await;
-    let fault = Fault::new(Operation::ListNumbers, FaultKind::RateLimited).with_delay(Duration::from_millis(1_500));
+    let fault =
+        Fault::new(Operation::ListNumbers, FaultKind::RateLimited).with_delay(Duration::from_millis(1_500));
     bench.emulator.inject(fault).expect("a possible fault");
-    let limited = bench.twilio(Method::GET, "IncomingPhoneNumbers.json").send().await.expect("an answer");
-    assert_eq!((limited.status().as_u16(), &limited.headers()["retry-after"]), (429, &"2".parse().expect("a value")));
+    let limited = send(bench.twilio(Method::GET, "IncomingPhoneNumbers.json"));
+    let limited = limited.await.expect("an answer");
+    assert_eq!(
+        (limited.status().as_u16(), &limited.headers()["retry-after"]),
+        (429, &"2".parse().expect("a value"))
+    );
     bench.inject(Operation::ListAgents, FaultKind::RateLimited);
     let (status, body) = answer(bench.elevenlabs(Method::GET, "/v1/convai/agents")).await;
-    assert_eq!((status, body["detail"]["code"].as_str()), (429, Some("rate_limit_exceeded")));
+    assert_eq!(
+        (status, body["detail"]["code"].as_str()),
+        (429, Some("rate_limit_exceeded"))
+    );
     bench.inject(Operation::ListNumbers, FaultKind::ServerError);
     assert_eq!(bench.get("IncomingPhoneNumbers.json").await.0, 500);
     bench.inject(Operation::ListNumbers, FaultKind::ServerError);
@@ -70,16 +94,24 @@ async fn webhooks_are_lost_repeated_and_forged_on_demand() {
     assert_eq!(status.len(), 2);
     let token = "i-twilio-idempotency-token";
     assert_eq!(status[0].header(token), status[1].header(token));
-    assert_eq!(status[0].parameter("SequenceNumber"), status[1].parameter("SequenceNumber"));
+    assert_eq!(
+        status[0].parameter("SequenceNumber"),
+        status[1].parameter("SequenceNumber")
+    );
 
     bench.inject(Operation::VoiceWebhook, FaultKind::Refused);
     let report = bench.ring(&number).await;
-    assert_eq!((report.said, report.errors[0].code), (vec!["Sorry".to_owned()], 11_205));
+    assert_eq!(
+        (report.said, report.errors[0].code),
+        (vec!["Sorry".to_owned()], 11_205)
+    );
 
     bench.inject(Operation::VoiceWebhook, FaultKind::BadSignature);
     bench.ring(&number).await;
     let voice = app.received("/voice");
-    let [good, forged] = &voice[..] else { panic!("two requests for TwiML reached the application") };
+    let [good, forged] = &voice[..] else {
+        panic!("two requests for TwiML reached the application")
+    };
     let signature = "x-twilio-signature";
     assert_eq!(good.header(signature).len(), forged.header(signature).len());
     assert_ne!(good.header(signature), forged.header(signature));
@@ -100,9 +132,15 @@ async fn a_reordered_callback_arrives_after_the_next_one() {
     ];
     bench.inject(Operation::StatusWebhook, FaultKind::Reorder);
     let created = bench.post("Calls.json", &form).await.1;
-    bench.emulator.wait_for_call(created["sid"].as_str().expect("a sid")).await;
-    let order: Vec<_> =
-        app.received("/status").iter().filter_map(|it| it.parameter("SequenceNumber").map(str::to_owned)).collect();
+    bench
+        .emulator
+        .wait_for_call(created["sid"].as_str().expect("a sid"))
+        .await;
+    let order: Vec<_> = app
+        .received("/status")
+        .iter()
+        .filter_map(|it| it.parameter("SequenceNumber").map(str::to_owned))
+        .collect();
     assert_eq!(order, ["1", "0"]);
 }
 
@@ -110,13 +148,19 @@ async fn a_reordered_callback_arrives_after_the_next_one() {
 async fn a_dropped_media_socket_ends_the_stream_but_not_the_twiml() {
     let (bench, app) = (Bench::start().await, App::start().await);
     let number = bench.buy(&app).await;
-    let twiml =
-        format!("<Response><Connect><Stream url=\"{}\"/></Connect><Say>Lost</Say></Response>", app.media_url());
+    let twiml = format!(
+        "<Response><Connect><Stream url=\"{}\"/></Connect><Say>Lost</Say></Response>",
+        app.media_url()
+    );
     app.answer("/voice", &twiml);
-    let fault = Fault::new(Operation::MediaStream, FaultKind::DropSocket).with_delay(Duration::from_millis(100));
+    let fault =
+        Fault::new(Operation::MediaStream, FaultKind::DropSocket).with_delay(Duration::from_millis(100));
     bench.emulator.inject(fault).expect("a possible fault");
     let report = bench.ring(&number).await;
-    assert_eq!((report.status, report.said), (CallStatus::Completed, vec!["Lost".to_owned()]));
+    assert_eq!(
+        (report.status, report.said),
+        (CallStatus::Completed, vec!["Lost".to_owned()])
+    );
     assert_eq!(report.errors[0].code, 31_924);
     assert_eq!(app.events("stop").len(), 0);
 }

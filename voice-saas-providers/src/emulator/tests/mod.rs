@@ -30,9 +30,15 @@ impl Bench {
     async fn start() -> Self {
         let folder = std::env::temp_dir().join(format!("emulator-test-{}", super::id::hex(16)));
         let config = EmulatorConfig::new(([127, 0, 0, 1], 0).into()).with_recordings(&folder);
-        let emulator = Emulator::start(config).await.expect("a free port can be listened on");
+        let emulator = Emulator::start(config)
+            .await
+            .expect("a free port can be listened on");
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { emulator, http, folder: Folder(folder) }
+        Self {
+            emulator,
+            http,
+            folder: Folder(folder),
+        }
     }
 
     fn into_emulator(self) -> Emulator {
@@ -46,18 +52,25 @@ impl Bench {
 
     /// The path below the account.
     fn account(&self, path: &str) -> String {
-        format!("/2010-04-01/Accounts/{}/{path}", self.emulator.twilio_account_sid())
+        format!(
+            "/2010-04-01/Accounts/{}/{path}",
+            self.emulator.twilio_account_sid()
+        )
     }
 
     fn twilio(&self, method: Method, path: &str) -> RequestBuilder {
         let token = self.emulator.twilio_auth_token().expose_secret();
         let url = self.url(&self.account(path));
-        self.http.request(method, url).basic_auth(self.emulator.twilio_account_sid(), Some(token))
+        self.http
+            .request(method, url)
+            .basic_auth(self.emulator.twilio_account_sid(), Some(token))
     }
 
     fn elevenlabs(&self, method: Method, path: &str) -> RequestBuilder {
         let key = self.emulator.elevenlabs_api_key().expose_secret();
-        self.http.request(method, self.url(path)).header("xi-api-key", key)
+        self.http
+            .request(method, self.url(path))
+            .header("xi-api-key", key)
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -75,7 +88,10 @@ impl Bench {
     /// Buys a number whose calls go to `app`.
     async fn buy(&self, app: &app::App) -> String {
         let found = self.get("AvailablePhoneNumbers/US/Local.json?PageSize=1").await.1;
-        let number = found["available_phone_numbers"][0]["phone_number"].as_str().expect("stock").to_owned();
+        let number = found["available_phone_numbers"][0]["phone_number"]
+            .as_str()
+            .expect("stock")
+            .to_owned();
         let (voice, fallback, status) = (app.url("/voice"), app.url("/fallback"), app.url("/status"));
         let form = [
             ("PhoneNumber", number.as_str()),
@@ -97,7 +113,11 @@ impl Bench {
                 "audio", "interruption", "user_transcript", "agent_response", "agent_response_correction",
                 "conversation_initiation_metadata", "ping", "client_tool_call"]},
         }});
-        let (status, body) = answer(self.elevenlabs(Method::POST, "/v1/convai/agents/create").json(&config)).await;
+        let (status, body) = answer(
+            self.elevenlabs(Method::POST, "/v1/convai/agents/create")
+                .json(&config),
+        )
+        .await;
         assert_eq!(status, 200, "{body}");
         body["agent_id"].as_str().expect("an id").to_owned()
     }
@@ -110,8 +130,17 @@ impl Drop for Folder {
     }
 }
 
+/// Sends a request of a test.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests speak to the emulator without the layer that it is a witness of"
+)]
+async fn send(request: RequestBuilder) -> reqwest::Result<reqwest::Response> {
+    request.send().await
+}
+
 async fn answer(request: RequestBuilder) -> Answer {
-    let response = request.send().await.expect("an answer");
+    let response = send(request).await.expect("an answer");
     let status = response.status().as_u16();
     let text = response.text().await.expect("a body");
     (status, serde_json::from_str(&text).unwrap_or_default())

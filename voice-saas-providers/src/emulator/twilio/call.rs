@@ -69,10 +69,15 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Whole seconds from answer to end, rounded up as Twilio does.
+    /// Whole seconds from answer to end, rounded up as Twilio does; a call that was answered has at least one.
     pub(super) fn seconds(&self) -> u64 {
-        let (Some(from), Some(to)) = (self.answered, self.ended) else { return 0 };
-        u64::try_from(to.duration_since(from).as_millis()).unwrap_or(0).div_ceil(1_000)
+        let (Some(from), Some(to)) = (self.answered, self.ended) else {
+            return 0;
+        };
+        u64::try_from(to.duration_since(from).as_millis())
+            .unwrap_or(0)
+            .div_ceil(1_000)
+            .max(1)
     }
 
     /// Lets everyone who waits for the end go on.
@@ -87,7 +92,11 @@ impl Call {
             Duration::try_from(now.duration_since(ended)).is_ok_and(|since| since >= RATED_AFTER)
         });
         // Per started minute, in hundred-thousandths of a dollar: 0.0085 inbound, 0.014 outbound.
-        let rate = if self.direction == Direction::Inbound { 850 } else { 1_400 };
+        let rate = if self.direction == Direction::Inbound {
+            850
+        } else {
+            1_400
+        };
         let price = self.seconds().div_ceil(60) * rate;
         let price = format!("-{}.{:05}", price / 100_000, price % 100_000);
         json!({
@@ -127,13 +136,24 @@ impl State {
             return Err(TooManyCalls);
         }
         while self.calls.len() >= MOST_CALLS {
-            let Some(seq) = self.calls.iter().find(|(_, call)| !call.is_live()).map(|(seq, _)| *seq) else { break };
+            let Some(seq) = self
+                .calls
+                .iter()
+                .find(|(_, call)| !call.is_live())
+                .map(|(seq, _)| *seq)
+            else {
+                break;
+            };
             if let Some(call) = self.calls.remove(&seq) {
                 self.call_seqs.remove(&call.sid);
             }
         }
         let (commands, receiver) = mpsc::channel(8);
-        let status = if direction == Direction::Inbound { CallStatus::Ringing } else { CallStatus::Queued };
+        let status = if direction == Direction::Inbound {
+            CallStatus::Ringing
+        } else {
+            CallStatus::Queued
+        };
         let call = Call {
             sid: id::sid("CA"),
             from: from.to_owned(),
@@ -185,19 +205,34 @@ impl Twilio {
 
     pub(super) fn calls_json(&self, now: Timestamp) -> Vec<Value> {
         let state = self.state_lock();
-        state.calls.values().rev().map(|call| call.json(self.account_sid(), now)).collect()
+        state
+            .calls
+            .values()
+            .rev()
+            .map(|call| call.json(self.account_sid(), now))
+            .collect()
     }
 }
 
 /// A person calls a number: the way in for tests.
-pub(crate) fn place(world: &Arc<World>, from: &str, to: &str, script: Script) -> Result<String, super::CallRefused> {
+pub(crate) fn place(
+    world: &Arc<World>,
+    from: &str,
+    to: &str,
+    script: Script,
+) -> Result<String, super::CallRefused> {
     let now = world.clock.now();
     let mut state = world.twilio.state_lock();
     let number = state.number_called(to).cloned();
-    let (sid, commands) = state.add_call(Direction::Inbound, from, to, now).map_err(|TooManyCalls| super::CallRefused)?;
+    let (sid, commands) = state
+        .add_call(Direction::Inbound, from, to, now)
+        .map_err(|TooManyCalls| super::CallRefused)?;
     let target = |url: &str, method: &str| {
         let number = number.as_ref()?;
-        Some(Target { url: number.text(url)?.to_owned(), get: number.text(method) == Some("GET") })
+        Some(Target {
+            url: number.text(url)?.to_owned(),
+            get: number.text(method) == Some("GET"),
+        })
     };
     let plan = Plan {
         sid: sid.clone(),
@@ -206,10 +241,14 @@ pub(crate) fn place(world: &Arc<World>, from: &str, to: &str, script: Script) ->
         to: to.to_owned(),
         source: target("voice_url", "voice_method").map(Source::Fetch),
         fallback: target("voice_fallback_url", "voice_fallback_method"),
-        status_callback: target("status_callback", "status_callback_method")
-            .map(|target| StatusCallback { target, events: vec!["completed".into()] }),
+        status_callback: target("status_callback", "status_callback_method").map(|target| StatusCallback {
+            target,
+            events: vec!["completed".into()],
+        }),
         callee: Callee::Answers(script),
-        trunked: number.as_ref().is_some_and(|number| number.text("trunk_sid").is_some()),
+        trunked: number
+            .as_ref()
+            .is_some_and(|number| number.text("trunk_sid").is_some()),
     };
     if let (Some(call), Some(number)) = (state.call(&sid), &number) {
         call.number_sid = number.text("sid").map(ToOwned::to_owned);
@@ -222,30 +261,58 @@ pub(crate) fn place(world: &Arc<World>, from: &str, to: &str, script: Script) ->
 /// `POST Calls`.
 pub(super) fn create(world: &Arc<World>, form: &Form) -> Result<Response, ApiError> {
     let required = |name: &str, code: u32| {
-        form.given(name).ok_or_else(|| ApiError::refused(code, format!("The {name} parameter is required")))
+        form.given(name)
+            .ok_or_else(|| ApiError::refused(code, format!("The {name} parameter is required")))
     };
     let (to, from) = (required("To", 21_201)?, required("From", 21_213)?);
     if !is_e164(to) && !to.starts_with("sip:") && !to.starts_with("client:") {
-        return Err(ApiError::refused(21_217, format!("{to} is not a valid phone number")));
+        return Err(ApiError::refused(
+            21_217,
+            format!("{to} is not a valid phone number"),
+        ));
     }
     let source = match (form.given("Url"), form.given("Twiml")) {
         (Some(url), _) => Source::Fetch(target(url, form.get("Method"))?),
         (None, Some(twiml)) => inline(twiml)?,
-        (None, None) => return Err(ApiError::refused(21_205, "Url, Twiml or ApplicationSid is required")),
+        (None, None) => {
+            return Err(ApiError::refused(
+                21_205,
+                "Url, Twiml or ApplicationSid is required",
+            ));
+        }
     };
     let events: Vec<String> = form.all("StatusCallbackEvent").map(ToOwned::to_owned).collect();
-    if events.iter().any(|it| !matches!(it.as_str(), "initiated" | "ringing" | "answered" | "completed")) {
+    if events
+        .iter()
+        .any(|it| !matches!(it.as_str(), "initiated" | "ringing" | "answered" | "completed"))
+    {
         return Err(ApiError::refused(21_626, "StatusCallbackEvent is not valid"));
     }
-    let fallback = form.given("FallbackUrl").map(|url| target(url, form.get("FallbackMethod"))).transpose()?;
-    let callback = form.given("StatusCallback").map(|url| target(url, form.get("StatusCallbackMethod"))).transpose()?;
+    let fallback = form
+        .given("FallbackUrl")
+        .map(|url| target(url, form.get("FallbackMethod")))
+        .transpose()?;
+    let callback = form
+        .given("StatusCallback")
+        .map(|url| target(url, form.get("StatusCallbackMethod")))
+        .transpose()?;
     let now = world.clock.now();
     let mut state = world.twilio.state_lock();
-    let number = state.number_called(from).and_then(|number| number.text("sid")).map(ToOwned::to_owned);
+    let number = state
+        .number_called(from)
+        .and_then(|number| number.text("sid"))
+        .map(ToOwned::to_owned);
     if number.is_none() {
-        return Err(ApiError::refused(21_210, format!("{from} is not owned by this account")));
+        return Err(ApiError::refused(
+            21_210,
+            format!("{from} is not owned by this account"),
+        ));
     }
-    let callee = state.callees.get(to).cloned().unwrap_or_else(|| Callee::Answers(Script::new()));
+    let callee = state
+        .callees
+        .get(to)
+        .cloned()
+        .unwrap_or_else(|| Callee::Answers(Script::new()));
     let added = state.add_call(Direction::Outbound, from, to, now);
     let (sid, commands) = added.map_err(|TooManyCalls| ApiError::too_many_requests())?;
     let answer = state.call(&sid).map(|call| {
@@ -253,7 +320,11 @@ pub(super) fn create(world: &Arc<World>, form: &Form) -> Result<Response, ApiErr
         call.json(world.twilio.account_sid(), now)
     });
     drop(state);
-    let events = if events.is_empty() { vec!["completed".into()] } else { events };
+    let events = if events.is_empty() {
+        vec!["completed".into()]
+    } else {
+        events
+    };
     let plan = Plan {
         sid,
         direction: Direction::Outbound,
@@ -272,9 +343,15 @@ pub(super) fn create(world: &Arc<World>, form: &Form) -> Result<Response, ApiErr
 fn target(url: &str, method: Option<&str>) -> Result<Target, ApiError> {
     let valid = url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     if !valid {
-        return Err(ApiError::refused(21_205, format!("Url is not a valid URL: {url}")));
+        return Err(ApiError::refused(
+            21_205,
+            format!("Url is not a valid URL: {url}"),
+        ));
     }
-    Ok(Target { url: url.to_owned(), get: method.is_some_and(|method| method.eq_ignore_ascii_case("GET")) })
+    Ok(Target {
+        url: url.to_owned(),
+        get: method.is_some_and(|method| method.eq_ignore_ascii_case("GET")),
+    })
 }
 
 fn inline(document: &str) -> Result<Source, ApiError> {
@@ -287,7 +364,9 @@ fn inline(document: &str) -> Result<Source, ApiError> {
 
 pub(super) fn fetch(world: &World, path: &str, sid: &str) -> Result<Response, ApiError> {
     let now = world.clock.now();
-    let call = world.twilio.with_call(sid, |call| call.json(world.twilio.account_sid(), now));
+    let call = world
+        .twilio
+        .with_call(sid, |call| call.json(world.twilio.account_sid(), now));
     Ok(Json(call.ok_or_else(|| ApiError::not_found(path))?).into_response())
 }
 
@@ -299,17 +378,28 @@ pub(super) fn list(world: &World, path: &str, query: &Form) -> Response {
     let on = query.given("StartTime").and_then(date);
     let state = world.twilio.state_lock();
     let wanted = |call: &Call| {
-        let day = call.answered.unwrap_or(call.created).strftime("%Y-%m-%d").to_string();
+        let day = call
+            .answered
+            .unwrap_or(call.created)
+            .strftime("%Y-%m-%d")
+            .to_string();
         query.given("To").is_none_or(|to| call.to == to)
             && query.given("From").is_none_or(|from| call.from == from)
-            && query.given("Status").is_none_or(|status| call.report.status.name() == status)
+            && query
+                .given("Status")
+                .is_none_or(|status| call.report.status.name() == status)
             && query.given("ParentCallSid").is_none()
             && after.is_none_or(|after| day.as_str() >= after)
             && before.is_none_or(|before| day.as_str() <= before)
             && on.is_none_or(|on| day == on)
     };
     let items = state.calls.iter().rev().filter(|(_, call)| wanted(call));
-    page(path, "calls", query, items.map(|(seq, call)| (*seq, call.json(account, now))))
+    page(
+        path,
+        "calls",
+        query,
+        items.map(|(seq, call)| (*seq, call.json(account, now))),
+    )
 }
 
 /// The day of a date filter, which may carry a time that is not looked at.
@@ -323,7 +413,9 @@ pub(super) fn update(world: &World, path: &str, sid: &str, form: &Form) -> Resul
         (Some("completed"), ..) => Some(Command::End(CallStatus::Completed)),
         (Some("canceled"), ..) => Some(Command::End(CallStatus::Canceled)),
         (Some(_), ..) => return Err(ApiError::refused(21_218, "Invalid Status")),
-        (None, Some(_), Some(_)) => return Err(ApiError::refused(20_001, "Url and Twiml exclude each other")),
+        (None, Some(_), Some(_)) => {
+            return Err(ApiError::refused(20_001, "Url and Twiml exclude each other"));
+        }
         (None, Some(url), None) => Some(Command::Redirect(Source::Fetch(target(url, form.get("Method"))?))),
         (None, None, Some(twiml)) => Some(Command::Redirect(inline(twiml)?)),
         (None, None, None) => None,
@@ -332,13 +424,22 @@ pub(super) fn update(world: &World, path: &str, sid: &str, form: &Form) -> Resul
     let call = state.call(sid).ok_or_else(|| ApiError::not_found(path))?;
     match command {
         Some(_) if !call.is_live() => {
-            return Err(ApiError::refused(21_220, "Call is not in-progress. Cannot redirect."));
+            return Err(ApiError::refused(
+                21_220,
+                "Call is not in-progress. Cannot redirect.",
+            ));
         }
         Some(Command::End(CallStatus::Canceled)) if call.report.status == CallStatus::InProgress => {
-            return Err(ApiError::refused(21_220, "Call is in-progress and cannot be canceled."));
+            return Err(ApiError::refused(
+                21_220,
+                "Call is in-progress and cannot be canceled.",
+            ));
         }
         // A full queue means that the call is being changed faster than it can follow.
-        Some(command) => call.commands.try_send(command).map_err(|_| ApiError::too_many_requests())?,
+        Some(command) => call
+            .commands
+            .try_send(command)
+            .map_err(|_| ApiError::too_many_requests())?,
         None => {}
     }
     Ok(Json(call.json(world.twilio.account_sid(), now)).into_response())
@@ -346,7 +447,10 @@ pub(super) fn update(world: &World, path: &str, sid: &str, form: &Form) -> Resul
 
 pub(super) fn delete(world: &World, path: &str, sid: &str) -> Result<Response, ApiError> {
     let mut state = world.twilio.state_lock();
-    let ended = state.call(sid).map(|call| !call.is_live()).ok_or_else(|| ApiError::not_found(path))?;
+    let ended = state
+        .call(sid)
+        .map(|call| !call.is_live())
+        .ok_or_else(|| ApiError::not_found(path))?;
     if !ended {
         return Err(ApiError::refused(20_009, "A call in progress cannot be deleted"));
     }

@@ -11,7 +11,7 @@ const QUIET: u32 = 10;
 const BARGE_IN_AFTER: u32 = 15;
 const BETWEEN_KEYS: u32 = 5;
 const PROBES: usize = 25;
-const LAST_ECHO: u32 = 25;
+const LAST_ECHO: u32 = 50;
 
 /// Plays a script. It knows no time but its ticks.
 #[derive(Debug)]
@@ -29,7 +29,13 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(script: &Script) -> Self {
-        Self { steps: script.steps().into(), waited: 0, quiet: 0, heard: 0, done: 0 }
+        Self {
+            steps: script.steps().into(),
+            waited: 0,
+            quiet: 0,
+            heard: 0,
+            done: 0,
+        }
     }
 
     /// What the caller does in the next 20 ms. `voice` tells whether the agent is heard in them, `echoes` how many
@@ -43,7 +49,9 @@ impl Caller {
         }
         // A step that has nothing to do in this tick gives way to the next one.
         loop {
-            let Some(step) = self.steps.front() else { return (Action::HangUp, None) };
+            let Some(step) = self.steps.front() else {
+                return (Action::HangUp, None);
+            };
             self.waited += 1;
             match step {
                 Step::AwaitAnswer => {

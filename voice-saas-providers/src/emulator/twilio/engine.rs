@@ -68,10 +68,20 @@ pub(super) fn start(world: &Arc<World>, plan: Plan, commands: mpsc::Receiver<Com
             Callee::Answers(script) => script.clone(),
             _ => Script::new().without_recording(),
         };
-        let control = Control { commands, running, deadline: Instant::now() + LONGEST_CALL * 2 };
+        let control = Control {
+            commands,
+            running,
+            deadline: Instant::now() + LONGEST_CALL * 2,
+        };
         let progress = Progress::new(&world, &plan);
         let phone = Phone::new(&script);
-        let mut engine = Engine { world: &world, plan: &plan, progress, phone, base: None };
+        let mut engine = Engine {
+            world: &world,
+            plan: &plan,
+            progress,
+            phone,
+            base: None,
+        };
         let status = engine.run(control, &script).await;
         if let Some(status) = status {
             engine.finish(status).await;
@@ -132,7 +142,10 @@ impl Engine<'_> {
     /// Runs the call to its end; `None` when it is gone.
     async fn run(&mut self, mut control: Control, script: &Script) -> Option<CallStatus> {
         if self.plan.trunked {
-            self.error(32_100, "the number belongs to a SIP trunk, which is not emulated".into());
+            self.error(
+                32_100,
+                "the number belongs to a SIP trunk, which is not emulated".into(),
+            );
             return Some(CallStatus::Failed);
         }
         let Some(mut source) = self.plan.source.clone() else {
@@ -153,7 +166,9 @@ impl Engine<'_> {
         let (mut fallen_back, mut is_fallback) = (false, false);
         for _ in 0..MOST_DOCUMENTS {
             let stop = CancellationToken::new();
-            let fetched = control.guard(&stop, self.fetch(&source, &extra, is_fallback, &stop)).await;
+            let fetched = control
+                .guard(&stop, self.fetch(&source, &extra, is_fallback, &stop))
+                .await;
             let flow = match fetched {
                 Guarded::Gone => return None,
                 Guarded::Ordered(command) => self.obey(command),
@@ -179,7 +194,10 @@ impl Engine<'_> {
                     match &self.plan.fallback {
                         Some(fallback) if !fallen_back => {
                             fallen_back = true;
-                            (Source::Fetch(fallback.clone()), self.broken_parameters(code, &source))
+                            (
+                                Source::Fetch(fallback.clone()),
+                                self.broken_parameters(code, &source),
+                            )
                         }
                         _ => {
                             self.say("We are sorry, an application error has occurred. Goodbye.");
@@ -240,14 +258,23 @@ impl Engine<'_> {
                 let url = self.resolve(&target.url);
                 let mut parameters = self.progress.parameters();
                 parameters.extend_from_slice(extra);
-                let webhook =
-                    Webhook { operation: Operation::VoiceWebhook, url: url.clone(), get: target.get, parameters };
+                let webhook = Webhook {
+                    operation: Operation::VoiceWebhook,
+                    url: url.clone(),
+                    get: target.get,
+                    parameters,
+                };
                 let answer = tokio::select! {
                     answer = webhook.send(self.world) => answer,
                     () = stop.cancelled() => return Ok(Vec::new()),
                 };
-                let kind = if is_fallback { "fallback" } else { self.progress.kind_of_request() };
-                self.progress.note_exchange(kind, &url, answer.as_ref().ok().map(|answer| answer.status));
+                let kind = if is_fallback {
+                    "fallback"
+                } else {
+                    self.progress.kind_of_request()
+                };
+                self.progress
+                    .note_exchange(kind, &url, answer.as_ref().ok().map(|answer| answer.status));
                 let answer = answer.map_err(|failure| Flow::Broken(failure.code, failure.message))?;
                 self.base = Some(url);
                 document_of(answer)?
@@ -272,7 +299,8 @@ impl Engine<'_> {
             return url.to_owned();
         }
         let base = self.base.as_deref().and_then(|base| url::Url::parse(base).ok());
-        base.and_then(|base| base.join(url).ok()).map_or_else(|| url.to_owned(), Into::into)
+        base.and_then(|base| base.join(url).ok())
+            .map_or_else(|| url.to_owned(), Into::into)
     }
 
     async fn execute(&mut self, verbs: &[Verb], stop: &CancellationToken) -> Flow {
@@ -321,15 +349,23 @@ impl Engine<'_> {
     ) -> Option<Flow> {
         let media = MediaStream::new(self.world, &self.plan.sid, &mut self.phone);
         let stream_sid = media.stream_sid.clone();
-        self.progress.tell_stream(stream, &stream_sid, "stream-started").await;
-        let end = media.run(stream, stop).await;
+        self.progress
+            .tell_stream(stream, &stream_sid, "stream-started")
+            .await;
+        // Boxed, because the handshake of a socket would make every call's future large.
+        let end = Box::pin(media.run(stream, stop)).await;
         self.progress.note_phone(&self.phone);
-        let event = if matches!(end, StreamEnd::Failed(..)) { "stream-error" } else { "stream-stopped" };
+        let event = if matches!(end, StreamEnd::Failed(..)) {
+            "stream-error"
+        } else {
+            "stream-stopped"
+        };
         self.progress.tell_stream(stream, &stream_sid, event).await;
         match end {
-            StreamEnd::CallerHungUp => return Some(Flow::End(CallStatus::Completed)),
-            // The guard around this work knows what comes next.
-            StreamEnd::Interrupted => return Some(Flow::End(CallStatus::Completed)),
+            // After an interruption the guard around this work knows better what comes next.
+            StreamEnd::CallerHungUp | StreamEnd::Interrupted => {
+                return Some(Flow::End(CallStatus::Completed));
+            }
             StreamEnd::ServerClosed => {}
             StreamEnd::Failed(code, message) => self.error(code, message),
         }
@@ -344,12 +380,21 @@ impl Engine<'_> {
             Some(Callee::NoAnswer) => "no-answer",
             Some(Callee::Unreachable) => "failed",
         };
-        self.world.twilio.with_report(&self.plan.sid, |report| report.forwarded_to.extend_from_slice(to));
+        self.world
+            .twilio
+            .with_report(&self.plan.sid, |report| report.forwarded_to.extend_from_slice(to));
         sleep(VERB).await;
         let parameters = vec![
             ("DialCallStatus".into(), status.into()),
             ("DialCallSid".into(), id::sid("CA")),
-            ("DialCallDuration".into(), if status == "completed" { "1".into() } else { "0".into() }),
+            (
+                "DialCallDuration".into(),
+                if status == "completed" {
+                    "1".into()
+                } else {
+                    "0".into()
+                },
+            ),
         ];
         action.map(|action| Flow::Next(Source::Fetch(action.clone()), parameters))
     }
@@ -357,7 +402,10 @@ impl Engine<'_> {
     fn record(&self, action: &Target) -> Flow {
         let sid = id::sid("RE");
         let account = self.world.twilio.account_sid();
-        let url = self.world.base.join(&format!("/2010-04-01/Accounts/{account}/Recordings/{sid}"));
+        let url = self
+            .world
+            .base
+            .join(&format!("/2010-04-01/Accounts/{account}/Recordings/{sid}"));
         let parameters = vec![
             ("RecordingUrl".into(), url.map(Into::into).unwrap_or_default()),
             ("RecordingSid".into(), sid),
@@ -367,7 +415,9 @@ impl Engine<'_> {
     }
 
     fn say(&self, text: &str) {
-        self.world.twilio.with_report(&self.plan.sid, |report| report.said.push(text.to_owned()));
+        self.world
+            .twilio
+            .with_report(&self.plan.sid, |report| report.said.push(text.to_owned()));
     }
 
     fn error(&self, code: u32, message: String) {
@@ -388,7 +438,10 @@ fn document_of(answer: Answer) -> Result<String, Flow> {
     }
     let content_type = answer.content_type.to_ascii_lowercase();
     if !content_type.contains("xml") && !content_type.contains("html") {
-        return Err(Flow::Broken(12_300, format!("invalid content type {content_type:?}")));
+        return Err(Flow::Broken(
+            12_300,
+            format!("invalid content type {content_type:?}"),
+        ));
     }
     Ok(answer.body)
 }

@@ -30,16 +30,37 @@ struct Area {
 
 /// North American numbers 555-0100 and up of an area code.
 const fn nanp(prefix: &'static str, locality: &'static str, region: &'static str) -> Area {
-    Area { prefix, first: 100, count: 900, digits: 4, locality: Some(locality), region: Some(region) }
+    Area {
+        prefix,
+        first: 100,
+        count: 900,
+        digits: 4,
+        locality: Some(locality),
+        region: Some(region),
+    }
 }
 
 /// An area code that exists but has nothing left.
 const fn sold_out(prefix: &'static str, locality: &'static str, region: &'static str) -> Area {
-    Area { prefix, first: 100, count: 0, digits: 4, locality: Some(locality), region: Some(region) }
+    Area {
+        prefix,
+        first: 100,
+        count: 0,
+        digits: 4,
+        locality: Some(locality),
+        region: Some(region),
+    }
 }
 
 const fn block(prefix: &'static str, digits: usize, first: u32, count: u32) -> Area {
-    Area { prefix, first, count, digits, locality: None, region: None }
+    Area {
+        prefix,
+        first,
+        count,
+        digits,
+        locality: None,
+        region: None,
+    }
 }
 
 const US_LOCAL: &[Area] = &[
@@ -117,16 +138,86 @@ const RANGES: &[Range] = &[
     range("US", "Local", "local", "none", false, US_LOCAL),
     range("US", "TollFree", "tollfree", "none", false, TOLL_FREE),
     range("CA", "Local", "local", "none", false, CA_LOCAL),
-    range("CA", "TollFree", "tollfree", "none", false, &[block("+1855556", 4, 100, 900)]),
-    range("GB", "Local", "local", "any", false, &[block("+44207946", 4, 0, 1_000)]),
-    range("GB", "Mobile", "mobile", "none", false, &[block("+447700900", 3, 0, 1_000)]),
-    range("GB", "TollFree", "tollfree", "any", false, &[block("+44808157", 4, 0, 1_000)]),
-    range("DE", "Local", "local", "local", true, &[block("+493023125", 3, 0, 1_000)]),
-    range("DE", "Mobile", "mobile", "any", true, &[block("+4915239955", 3, 0, 1_000)]),
-    range("CZ", "Local", "local", "local", true, &[block("+420228880", 3, 0, 1_000)]),
-    range("CZ", "Mobile", "mobile", "any", false, &[block("+420736350", 3, 0, 1_000)]),
-    range("AU", "Local", "local", "any", true, &[block("+612555010", 2, 0, 100)]),
-    range("AU", "Mobile", "mobile", "any", true, &[block("+61491570", 3, 0, 1_000)]),
+    range(
+        "CA",
+        "TollFree",
+        "tollfree",
+        "none",
+        false,
+        &[block("+1855556", 4, 100, 900)],
+    ),
+    range(
+        "GB",
+        "Local",
+        "local",
+        "any",
+        false,
+        &[block("+44207946", 4, 0, 1_000)],
+    ),
+    range(
+        "GB",
+        "Mobile",
+        "mobile",
+        "none",
+        false,
+        &[block("+447700900", 3, 0, 1_000)],
+    ),
+    range(
+        "GB",
+        "TollFree",
+        "tollfree",
+        "any",
+        false,
+        &[block("+44808157", 4, 0, 1_000)],
+    ),
+    range(
+        "DE",
+        "Local",
+        "local",
+        "local",
+        true,
+        &[block("+493023125", 3, 0, 1_000)],
+    ),
+    range(
+        "DE",
+        "Mobile",
+        "mobile",
+        "any",
+        true,
+        &[block("+4915239955", 3, 0, 1_000)],
+    ),
+    range(
+        "CZ",
+        "Local",
+        "local",
+        "local",
+        true,
+        &[block("+420228880", 3, 0, 1_000)],
+    ),
+    range(
+        "CZ",
+        "Mobile",
+        "mobile",
+        "any",
+        false,
+        &[block("+420736350", 3, 0, 1_000)],
+    ),
+    range(
+        "AU",
+        "Local",
+        "local",
+        "any",
+        true,
+        &[block("+612555010", 2, 0, 100)],
+    ),
+    range(
+        "AU",
+        "Mobile",
+        "mobile",
+        "any",
+        true,
+        &[block("+61491570", 3, 0, 1_000)],
+    ),
 ];
 
 const fn range(
@@ -137,11 +228,26 @@ const fn range(
     bundle: bool,
     areas: &'static [Area],
 ) -> Range {
-    Range { country, kind, owned_type, address_requirements, bundle, areas }
+    Range {
+        country,
+        kind,
+        owned_type,
+        address_requirements,
+        bundle,
+        areas,
+    }
 }
 
 /// The kinds of number that the real API knows; a country may lack any of them.
-const KINDS: [&str; 7] = ["Local", "TollFree", "Mobile", "National", "Voip", "SharedCost", "MachineToMachine"];
+const KINDS: [&str; 7] = [
+    "Local",
+    "TollFree",
+    "Mobile",
+    "National",
+    "Voip",
+    "SharedCost",
+    "MachineToMachine",
+];
 
 /// A number that exists in the inventory.
 #[derive(Debug, Clone)]
@@ -174,7 +280,12 @@ impl Range {
         // One number of each area at a time, so that a short page already shows several areas.
         let longest = self.areas.iter().map(|area| area.count).max().unwrap_or(0);
         (0..longest)
-            .flat_map(|at| self.areas.iter().filter(move |area| at < area.count).map(move |area| (area, at)))
+            .flat_map(|at| {
+                self.areas
+                    .iter()
+                    .filter(move |area| at < area.count)
+                    .map(move |area| (area, at))
+            })
             .map(|(area, at)| self.offer(area, at))
     }
 
@@ -183,8 +294,11 @@ impl Range {
         let american = matches!(self.country, "US" | "CA");
         // Every seventh number lacks messages and every eleventh mobile lacks voice, so that filters matter.
         let sms = (american || mobile) && at % 7 != 6;
-        let capabilities =
-            Capabilities { voice: !(mobile && at % 11 == 10), sms, mms: sms && american };
+        let capabilities = Capabilities {
+            voice: !(mobile && at % 11 == 10),
+            sms,
+            mms: sms && american,
+        };
         Offer {
             phone_number: format!("{}{:0width$}", area.prefix, area.first + at, width = area.digits),
             owned_type: self.owned_type,
@@ -236,7 +350,9 @@ pub(super) fn friendly_name(number: &str) -> String {
 pub(super) fn find(phone_number: &str) -> Option<Offer> {
     RANGES.iter().find_map(|range| {
         range.areas.iter().find_map(|area| {
-            let digits = phone_number.strip_prefix(area.prefix).filter(|digits| digits.len() == area.digits)?;
+            let digits = phone_number
+                .strip_prefix(area.prefix)
+                .filter(|digits| digits.len() == area.digits)?;
             let at = digits.parse::<u32>().ok()?.checked_sub(area.first)?;
             (at < area.count).then(|| range.offer(area, at))
         })
@@ -272,7 +388,11 @@ pub(super) fn countries(account_path: &str, only: Option<&str>) -> Vec<Value> {
                 .iter()
                 .filter(|range| range.country == *code)
                 .map(|range| {
-                    let key = if range.kind == "TollFree" { "toll_free" } else { range.owned_type };
+                    let key = if range.kind == "TollFree" {
+                        "toll_free"
+                    } else {
+                        range.owned_type
+                    };
                     (key.to_owned(), json!(format!("{base}/{}.json", range.kind)))
                 })
                 .collect();
@@ -293,35 +413,55 @@ pub(super) fn search(
     taken: impl Fn(&str) -> bool,
 ) -> Result<Value, ApiError> {
     const MOST: usize = 1_000;
-    let range = RANGES.iter().find(|range| range.country == country && range.kind == kind);
-    let range = range.filter(|_| KINDS.contains(&kind)).ok_or_else(|| ApiError::not_found(path))?;
+    let range = RANGES
+        .iter()
+        .find(|range| range.country == country && range.kind == kind);
+    let range = range
+        .filter(|_| KINDS.contains(&kind))
+        .ok_or_else(|| ApiError::not_found(path))?;
     let area_code = query.given("AreaCode");
     if area_code.is_some_and(|code| code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_digit())) {
         return Err(ApiError::refused(20001, "Invalid AreaCode"));
     }
     let pattern = query.given("Contains").map(Pattern::parse).transpose()?;
     let wanted = |flag: &str, has: bool| query.flag(flag).is_none_or(|wanted| wanted == has);
-    let size = query.given("PageSize").and_then(|size| size.parse().ok()).unwrap_or(50).clamp(1, MOST);
+    let size = query
+        .given("PageSize")
+        .and_then(|size| size.parse().ok())
+        .unwrap_or(50)
+        .clamp(1, MOST);
     let unneeded = |flag: &str, requirement: &str, offer: &Offer| {
         query.flag(flag) != Some(true) || offer.address_requirements != requirement
     };
     let found: Vec<Value> = range
         .offers()
         .filter(|offer| area_code.is_none_or(|code| offer.phone_number.starts_with(&format!("+1{code}"))))
-        .filter(|offer| query.given("InRegion").is_none_or(|region| offer.region == Some(region)))
+        .filter(|offer| {
+            query
+                .given("InRegion")
+                .is_none_or(|region| offer.region == Some(region))
+        })
         .filter(|offer| {
             query.given("InLocality").is_none_or(|wanted| {
-                offer.locality.is_some_and(|locality| locality.eq_ignore_ascii_case(wanted))
+                offer
+                    .locality
+                    .is_some_and(|locality| locality.eq_ignore_ascii_case(wanted))
             })
         })
         .filter(|offer| wanted("VoiceEnabled", offer.capabilities.voice))
         .filter(|offer| wanted("SmsEnabled", offer.capabilities.sms))
         .filter(|offer| wanted("MmsEnabled", offer.capabilities.mms))
         .filter(|_| wanted("FaxEnabled", false))
-        .filter(|offer| query.flag("ExcludeAllAddressRequired") != Some(true) || offer.address_requirements == "none")
+        .filter(|offer| {
+            query.flag("ExcludeAllAddressRequired") != Some(true) || offer.address_requirements == "none"
+        })
         .filter(|offer| unneeded("ExcludeLocalAddressRequired", "local", offer))
         .filter(|offer| unneeded("ExcludeForeignAddressRequired", "foreign", offer))
-        .filter(|offer| pattern.as_ref().is_none_or(|pattern| pattern.matches(&offer.phone_number)))
+        .filter(|offer| {
+            pattern
+                .as_ref()
+                .is_none_or(|pattern| pattern.matches(&offer.phone_number))
+        })
         .filter(|offer| !taken(&offer.phone_number))
         .take(size)
         .map(|offer| offer.json())
@@ -356,14 +496,20 @@ impl Pattern {
                 })
                 .collect::<Result<Vec<_>, _>>()
         };
-        Ok(Self { runs: body.split('%').map(run).collect::<Result<_, _>>()?, at_start, at_end })
+        Ok(Self {
+            runs: body.split('%').map(run).collect::<Result<_, _>>()?,
+            at_start,
+            at_end,
+        })
     }
 
     fn matches(&self, number: &str) -> bool {
         let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
         let fits = |run: &[Option<char>], at: usize| {
             run.iter().enumerate().all(|(offset, wanted)| {
-                digits.get(at + offset).is_some_and(|digit| wanted.is_none_or(|wanted| wanted == *digit))
+                digits
+                    .get(at + offset)
+                    .is_some_and(|digit| wanted.is_none_or(|wanted| wanted == *digit))
             })
         };
         let mut from = 0;
@@ -401,7 +547,11 @@ mod tests {
 
     #[track_caller]
     fn check(pattern: &str, number: &str, expected: bool) {
-        assert_eq!(Pattern::parse(pattern).expect("a valid pattern").matches(number), expected, "{pattern}");
+        assert_eq!(
+            Pattern::parse(pattern).expect("a valid pattern").matches(number),
+            expected,
+            "{pattern}"
+        );
     }
 
     #[test]
@@ -413,7 +563,7 @@ mod tests {
         check("+415", "+14155550100", false);
         check("100$", "+14155550100", true);
         check("010$", "+14155550100", false);
-        check("KLM", "+14155561000", false);
+        check("KLM", "+14155550100", false);
         check("JJJ", "+14155550100", true);
         assert!(Pattern::parse("5").is_err());
         assert!(Pattern::parse("55-01").is_err());
@@ -428,7 +578,10 @@ mod tests {
                 assert_eq!(found.owned_type, offer.owned_type);
             }
         }
-        assert!(find("+12125550100").is_none(), "a sold-out area code has no numbers");
+        assert!(
+            find("+19075550100").is_none(),
+            "a sold-out area code has no numbers"
+        );
     }
 
     #[test]

@@ -32,7 +32,9 @@ use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
 pub(crate) use self::call::place;
-pub use self::report::{CallError, CallReport, CallStatus, RoundTrip, Speaker, TranscriptLine, WebhookExchange};
+pub use self::report::{
+    CallError, CallReport, CallStatus, RoundTrip, Speaker, TranscriptLine, WebhookExchange,
+};
 pub use self::script::{Callee, CallerAudio, Script, ScriptError};
 use self::wire::{ApiError, Form};
 use super::fault::Operation;
@@ -74,7 +76,11 @@ impl State {
 
 impl Twilio {
     pub(crate) fn new(account_sid: String, auth_token: SecretString) -> Self {
-        Self { account_sid, auth_token, state: Mutex::default() }
+        Self {
+            account_sid,
+            auth_token,
+            state: Mutex::default(),
+        }
     }
 
     pub(crate) fn account_sid(&self) -> &str {
@@ -91,7 +97,11 @@ impl Twilio {
 
     /// The key for signatures, or a wrong one.
     fn signing_token(&self, wrong: bool) -> String {
-        if wrong { super::id::hex(32) } else { self.auth_token.expose_secret().to_owned() }
+        if wrong {
+            super::id::hex(32)
+        } else {
+            self.auth_token.expose_secret().to_owned()
+        }
     }
 
     /// Decides what happens when a number is called over the API. False when too many are known already.
@@ -114,13 +124,21 @@ impl Twilio {
             call.close();
         }
         // Sequence numbers go on, so that page tokens from before the reset find nothing.
-        *state = State { last_seq: state.last_seq, ..State::default() };
+        *state = State {
+            last_seq: state.last_seq,
+            ..State::default()
+        };
     }
 
     pub(crate) fn state(&self, world: &World) -> Value {
         let calls = self.calls_json(world.clock.now());
         let state = self.state_lock();
-        let numbers: Vec<_> = state.numbers.values().rev().map(number::OwnedNumber::json).collect();
+        let numbers: Vec<_> = state
+            .numbers
+            .values()
+            .rev()
+            .map(number::OwnedNumber::json)
+            .collect();
         json!({
             "account_sid": self.account_sid,
             "auth_token": self.auth_token.expose_secret(),
@@ -176,7 +194,10 @@ impl<'a> Route<'a> {
     fn parse(method: &str, path: &'a str) -> Option<(&'a str, Self)> {
         const NUMBERS: &str = "IncomingPhoneNumbers";
         const SEARCH: &str = "AvailablePhoneNumbers";
-        let path = path.strip_prefix(VERSION)?.strip_prefix("/Accounts/")?.strip_suffix(".json")?;
+        let path = path
+            .strip_prefix(VERSION)?
+            .strip_prefix("/Accounts/")?
+            .strip_suffix(".json")?;
         let segments: Vec<&str> = path.split('/').collect();
         let (account, rest) = segments.split_first()?;
         let route = match (method, rest) {
@@ -185,7 +206,9 @@ impl<'a> Route<'a> {
             ("GET", [SEARCH, country]) => Self::Country(country),
             ("GET", [SEARCH, country, kind]) => Self::Search { country, kind },
             ("POST", [NUMBERS]) => Self::BuyNumber { kind: None },
-            ("POST", [NUMBERS, kind @ ("Local" | "Mobile" | "TollFree")]) => Self::BuyNumber { kind: Some(kind) },
+            ("POST", [NUMBERS, kind @ ("Local" | "Mobile" | "TollFree")]) => {
+                Self::BuyNumber { kind: Some(kind) }
+            }
             ("GET", [NUMBERS]) => Self::ListNumbers,
             ("GET", [NUMBERS, sid]) => Self::FetchNumber(sid),
             ("POST", [NUMBERS, sid]) => Self::UpdateNumber(sid),
@@ -221,11 +244,13 @@ pub(crate) fn operation(method: &str, path: &str) -> Option<Operation> {
 /// Everything below `/2010-04-01`.
 pub(crate) fn router(world: Arc<World>) -> Router {
     // The API's paths end in `.json` behind a parameter, which the router's own patterns cannot say.
-    Router::new().route("/2010-04-01/{*path}", any(handle)).with_state(world)
+    Router::new()
+        .route("/2010-04-01/{*path}", any(handle))
+        .with_state(world)
 }
 
 async fn handle(AxumState(world): AxumState<Arc<World>>, method: Method, uri: Uri, body: Bytes) -> Response {
-    dispatch(&world, &method, &uri, &body).unwrap_or_else(|error| error.answer())
+    dispatch(&world, &method, &uri, &body).unwrap_or_else(ApiError::answer)
 }
 
 fn dispatch(world: &Arc<World>, method: &Method, uri: &Uri, body: &[u8]) -> Result<Response, ApiError> {

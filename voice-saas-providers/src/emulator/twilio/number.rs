@@ -52,7 +52,10 @@ pub(super) struct OwnedNumber {
 impl OwnedNumber {
     fn new(twilio: &Twilio, offer: &Offer, now: &str) -> Self {
         let sid = id::sid("PN");
-        let uri = format!("/2010-04-01/Accounts/{}/IncomingPhoneNumbers/{sid}.json", twilio.account_sid());
+        let uri = format!(
+            "/2010-04-01/Accounts/{}/IncomingPhoneNumbers/{sid}.json",
+            twilio.account_sid()
+        );
         let fields = json!({
             "sid": sid, "account_sid": twilio.account_sid(), "phone_number": offer.phone_number,
             "friendly_name": offer.friendly_name(), "capabilities": offer.capabilities.json(),
@@ -75,7 +78,10 @@ impl OwnedNumber {
 
     /// A text field; empty and null are both none.
     pub(super) fn text(&self, field: &str) -> Option<&str> {
-        self.fields.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
+        self.fields
+            .get(field)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
     }
 
     pub(super) fn phone_number(&self) -> &str {
@@ -85,17 +91,28 @@ impl OwnedNumber {
     /// Sets every parameter that the form holds.
     fn configure(&mut self, form: &Form, now: &str) -> Result<(), ApiError> {
         for (parameter, field) in PARAMETERS {
-            let Some(value) = form.get(parameter) else { continue };
+            let Some(value) = form.get(parameter) else {
+                continue;
+            };
             match parameter {
                 "PhoneNumber" | "AccountSid" => continue,
                 "FriendlyName" if value.chars().count() > LONGEST_FRIENDLY_NAME => {
-                    return Err(ApiError::refused(20001, "FriendlyName is longer than 64 characters"));
+                    return Err(ApiError::refused(
+                        20001,
+                        "FriendlyName is longer than 64 characters",
+                    ));
                 }
                 _ if parameter.ends_with("Method") && !matches!(value, "GET" | "POST") => {
-                    return Err(ApiError::refused(20001, format!("{parameter} must be GET or POST")));
+                    return Err(ApiError::refused(
+                        20001,
+                        format!("{parameter} must be GET or POST"),
+                    ));
                 }
                 _ if is_url(parameter) && !value.is_empty() && !is_http(value) => {
-                    return Err(ApiError::refused(21_205, format!("{parameter} is not a valid URL")));
+                    return Err(ApiError::refused(
+                        21_205,
+                        format!("{parameter} is not a valid URL"),
+                    ));
                 }
                 _ => {}
             }
@@ -128,40 +145,60 @@ fn is_http(value: &str) -> bool {
 /// Whether the text has the form of an E.164 number.
 pub(super) fn is_e164(number: &str) -> bool {
     let digits = number.strip_prefix('+').unwrap_or_default();
-    (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0')
+    (7..=15).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && !digits.starts_with('0')
 }
 
 impl State {
     fn owns(&self, phone_number: &str) -> bool {
-        self.numbers.values().any(|number| number.phone_number() == phone_number)
+        self.numbers
+            .values()
+            .any(|number| number.phone_number() == phone_number)
     }
 
     pub(super) fn number_called(&self, phone_number: &str) -> Option<&OwnedNumber> {
-        self.numbers.values().find(|number| number.phone_number() == phone_number)
+        self.numbers
+            .values()
+            .find(|number| number.phone_number() == phone_number)
     }
 
     fn number_by_sid(&mut self, sid: &str) -> Option<(u64, &mut OwnedNumber)> {
-        self.numbers.iter_mut().find(|(_, number)| number.text("sid") == Some(sid)).map(|(seq, it)| (*seq, it))
+        self.numbers
+            .iter_mut()
+            .find(|(_, number)| number.text("sid") == Some(sid))
+            .map(|(seq, it)| (*seq, it))
     }
 
     /// Which number a purchase is for.
     fn choose(&self, form: &Form, kind: Option<&str>) -> Result<Offer, ApiError> {
         if let Some(number) = form.given("PhoneNumber") {
             if !is_e164(number) || number == "+15005550001" {
-                return Err(ApiError::refused(21_421, format!("{number} is not a valid number")));
+                return Err(ApiError::refused(
+                    21_421,
+                    format!("{number} is not a valid number"),
+                ));
             }
             let offer = inventory::find(number).filter(|_| !self.owns(number));
             return offer.ok_or_else(|| ApiError::refused(21_422, format!("{number} is not available")));
         }
         match form.given("AreaCode") {
-            Some(code) if kind.is_none() => inventory::in_area_code(code, "Local", |number| self.owns(number))
-                .ok_or_else(|| ApiError::refused(21_452, format!("No phone numbers found in area code {code}"))),
+            Some(code) if kind.is_none() => inventory::in_area_code(code, "Local", |number| {
+                self.owns(number)
+            })
+            .ok_or_else(|| ApiError::refused(21_452, format!("No phone numbers found in area code {code}"))),
             _ => Err(ApiError::refused(21_421, "PhoneNumber or AreaCode is required")),
         }
     }
 }
 
-pub(super) fn search(world: &World, path: &str, country: &str, kind: &str, query: &Form) -> Result<Response, ApiError> {
+pub(super) fn search(
+    world: &World,
+    path: &str,
+    country: &str,
+    kind: &str,
+    query: &Form,
+) -> Result<Response, ApiError> {
     let state = world.twilio.state_lock();
     let found = inventory::search(path, country, kind, query, |number| state.owns(number))?;
     Ok(Json(found).into_response())
@@ -172,13 +209,22 @@ pub(super) fn buy(world: &World, kind: Option<&str>, form: &Form) -> Result<Resp
     let mut state = world.twilio.state_lock();
     let offer = state.choose(form, kind)?;
     if kind.is_some_and(|kind| !kind.eq_ignore_ascii_case(offer.owned_type)) {
-        return Err(ApiError::refused(21_422, format!("{} is not available", offer.phone_number)));
+        return Err(ApiError::refused(
+            21_422,
+            format!("{} is not available", offer.phone_number),
+        ));
     }
     if offer.address_requirements != "none" && form.given("AddressSid").is_none() {
-        return Err(ApiError::refused(21_615, "An address is required for this number"));
+        return Err(ApiError::refused(
+            21_615,
+            "An address is required for this number",
+        ));
     }
     if offer.bundle && form.given("BundleSid").is_none() {
-        return Err(ApiError::refused(21_649, "An approved bundle is required for this number"));
+        return Err(ApiError::refused(
+            21_649,
+            "An approved bundle is required for this number",
+        ));
     }
     if state.numbers.len() >= MOST_NUMBERS {
         return Err(ApiError::refused(21_404, "The account holds too many numbers"));
@@ -194,12 +240,23 @@ pub(super) fn buy(world: &World, kind: Option<&str>, form: &Form) -> Result<Resp
 pub(super) fn list(world: &World, path: &str, query: &Form) -> Response {
     let state = world.twilio.state_lock();
     let wanted = |number: &OwnedNumber| {
-        query.given("PhoneNumber").is_none_or(|pattern| contains(number.phone_number(), pattern))
-            && query.given("FriendlyName").is_none_or(|name| number.text("friendly_name") == Some(name))
-            && query.given("Origin").is_none_or(|origin| number.text("origin") == Some(origin))
+        query
+            .given("PhoneNumber")
+            .is_none_or(|pattern| contains(number.phone_number(), pattern))
+            && query
+                .given("FriendlyName")
+                .is_none_or(|name| number.text("friendly_name") == Some(name))
+            && query
+                .given("Origin")
+                .is_none_or(|origin| number.text("origin") == Some(origin))
     };
     let items = state.numbers.iter().rev().filter(|(_, number)| wanted(number));
-    page(path, "incoming_phone_numbers", query, items.map(|(seq, number)| (*seq, number.json())))
+    page(
+        path,
+        "incoming_phone_numbers",
+        query,
+        items.map(|(seq, number)| (*seq, number.json())),
+    )
 }
 
 /// Partial match, where `*` stands for any one digit.
@@ -207,20 +264,27 @@ fn contains(number: &str, pattern: &str) -> bool {
     let (number, pattern) = (number.as_bytes(), pattern.as_bytes());
     pattern.len() <= number.len()
         && number.windows(pattern.len()).any(|window| {
-            window.iter().zip(pattern).all(|(have, want)| have == want || (*want == b'*' && have.is_ascii_digit()))
+            window
+                .iter()
+                .zip(pattern)
+                .all(|(have, want)| have == want || (*want == b'*' && have.is_ascii_digit()))
         })
 }
 
 pub(super) fn fetch(world: &World, path: &str, sid: &str) -> Result<Response, ApiError> {
     let mut state = world.twilio.state_lock();
-    let (_, number) = state.number_by_sid(sid).ok_or_else(|| ApiError::not_found(path))?;
+    let (_, number) = state
+        .number_by_sid(sid)
+        .ok_or_else(|| ApiError::not_found(path))?;
     Ok(Json(number.json()).into_response())
 }
 
 pub(super) fn update(world: &World, path: &str, sid: &str, form: &Form) -> Result<Response, ApiError> {
     let now = rfc2822(world.clock.now());
     let mut state = world.twilio.state_lock();
-    let (_, number) = state.number_by_sid(sid).ok_or_else(|| ApiError::not_found(path))?;
+    let (_, number) = state
+        .number_by_sid(sid)
+        .ok_or_else(|| ApiError::not_found(path))?;
     // A refused update changes nothing, not even the fields before the one that was wrong.
     let mut changed = number.clone();
     changed.configure(form, &now)?;
@@ -230,7 +294,9 @@ pub(super) fn update(world: &World, path: &str, sid: &str, form: &Form) -> Resul
 
 pub(super) fn release(world: &World, path: &str, sid: &str) -> Result<Response, ApiError> {
     let mut state = world.twilio.state_lock();
-    let (seq, _) = state.number_by_sid(sid).ok_or_else(|| ApiError::not_found(path))?;
+    let (seq, _) = state
+        .number_by_sid(sid)
+        .ok_or_else(|| ApiError::not_found(path))?;
     state.numbers.remove(&seq);
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -69,7 +69,8 @@ impl Phone {
             Action::Send(frame) => (frame, None),
             Action::Press(key) => ([super::super::audio::SILENCE; FRAME], Some(key)),
             Action::Probe(index) => {
-                self.sent_probes.resize(self.sent_probes.len().max(index + 1), None);
+                self.sent_probes
+                    .resize(self.sent_probes.len().max(index + 1), None);
                 self.sent_probes[index] = Some(Instant::now());
                 (probe(index), None)
             }
@@ -84,7 +85,9 @@ impl Phone {
             return;
         }
         for frame in audio.chunks_exact(FRAME) {
-            let sent = probe_of(frame).and_then(|index| self.sent_probes.get_mut(index)).and_then(Option::take);
+            let sent = probe_of(frame)
+                .and_then(|index| self.sent_probes.get_mut(index))
+                .and_then(Option::take);
             self.round_trips.extend(sent.map(|sent| sent.elapsed()));
         }
     }
@@ -120,7 +123,11 @@ impl Phone {
 
     fn note(&mut self, role: Speaker, text: String, interrupted: bool) {
         if self.transcript.len() < MOST_LINES {
-            self.transcript.push(TranscriptLine { role, text, interrupted });
+            self.transcript.push(TranscriptLine {
+                role,
+                text,
+                interrupted,
+            });
         }
     }
 

@@ -64,10 +64,13 @@ impl Player {
 
     /// Throws the buffer away; the marks in it come back.
     pub(super) fn clear(&mut self) -> Vec<String> {
-        let marks = std::mem::take(self).waiting.into_iter().filter_map(|item| match item {
-            Item::Mark(name) => Some(name),
-            Item::Audio(_) => None,
-        });
+        let marks = std::mem::take(self)
+            .waiting
+            .into_iter()
+            .filter_map(|item| match item {
+                Item::Mark(name) => Some(name),
+                Item::Audio(_) => None,
+            });
         marks.collect()
     }
 

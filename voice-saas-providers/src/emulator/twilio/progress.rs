@@ -28,7 +28,14 @@ pub(super) struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     pub(super) fn new(world: &'a Arc<World>, plan: &'a Plan) -> Self {
-        Self { world, plan, answered: false, asked: false, sequence: 0, held: None }
+        Self {
+            world,
+            plan,
+            answered: false,
+            asked: false,
+            sequence: 0,
+            held: None,
+        }
     }
 
     pub(super) fn answered(&self) -> bool {
@@ -37,11 +44,17 @@ impl<'a> Progress<'a> {
 
     /// The first request of a call is for its voice URL; the later ones are for actions.
     pub(super) fn kind_of_request(&mut self) -> &'static str {
-        if std::mem::replace(&mut self.asked, true) { "action" } else { "voice" }
+        if std::mem::replace(&mut self.asked, true) {
+            "action"
+        } else {
+            "voice"
+        }
     }
 
     pub(super) fn set(&self, status: CallStatus) {
-        self.world.twilio.with_report(&self.plan.sid, |report| report.status = status);
+        self.world
+            .twilio
+            .with_report(&self.plan.sid, |report| report.status = status);
     }
 
     pub(super) fn answer(&mut self) {
@@ -54,7 +67,10 @@ impl<'a> Progress<'a> {
     }
 
     fn status(&self) -> CallStatus {
-        self.world.twilio.report(&self.plan.sid).map_or(CallStatus::Failed, |report| report.status)
+        self.world
+            .twilio
+            .report(&self.plan.sid)
+            .map_or(CallStatus::Failed, |report| report.status)
     }
 
     /// The parameters of every webhook of this call.
@@ -79,7 +95,12 @@ impl<'a> Progress<'a> {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
         for (side, number) in [("From", from), ("Caller", from), ("To", to), ("Called", to)] {
-            for (part, value) in [("City", ""), ("State", ""), ("Zip", ""), ("Country", country(number))] {
+            for (part, value) in [
+                ("City", ""),
+                ("State", ""),
+                ("Zip", ""),
+                ("Country", country(number)),
+            ] {
                 parameters.push((format!("{side}{part}"), value.to_owned()));
             }
         }
@@ -109,7 +130,11 @@ impl<'a> Progress<'a> {
             get: callback.target.get,
             parameters,
         };
-        let reorder = self.world.faults.take(Operation::StatusWebhook, &[FaultKind::Reorder]).is_some();
+        let reorder = self
+            .world
+            .faults
+            .take(Operation::StatusWebhook, &[FaultKind::Reorder])
+            .is_some();
         if reorder && self.held.is_none() {
             self.held = Some(webhook);
             return;
@@ -126,7 +151,11 @@ impl<'a> Progress<'a> {
 
     async fn send_status(&self, webhook: Webhook) {
         let answer = webhook.send(self.world).await;
-        self.note_exchange("status", &webhook.url, answer.as_ref().ok().map(|answer| answer.status));
+        self.note_exchange(
+            "status",
+            &webhook.url,
+            answer.as_ref().ok().map(|answer| answer.status),
+        );
         match answer {
             Ok(answer) if (200..300).contains(&answer.status) => {}
             Ok(answer) => self.note_error(11_200, format!("status callback: HTTP {}", answer.status)),
@@ -136,7 +165,9 @@ impl<'a> Progress<'a> {
 
     /// Tells the stream's own callback, if it has one.
     pub(super) async fn tell_stream(&self, stream: &twiml::Stream, stream_sid: &str, event: &str) {
-        let Some(target) = &stream.status_callback else { return };
+        let Some(target) = &stream.status_callback else {
+            return;
+        };
         let parameters = [
             ("AccountSid", self.world.twilio.account_sid()),
             ("CallSid", &self.plan.sid),
@@ -149,7 +180,12 @@ impl<'a> Progress<'a> {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
         let operation = Operation::StatusWebhook;
-        let webhook = Webhook { operation, url: target.url.clone(), get: target.get, parameters };
+        let webhook = Webhook {
+            operation,
+            url: target.url.clone(),
+            get: target.get,
+            parameters,
+        };
         let answer = webhook.send(self.world).await;
         self.note_exchange("stream", &target.url, answer.ok().map(|answer| answer.status));
     }
@@ -202,13 +238,19 @@ impl<'a> Progress<'a> {
     pub(super) fn note_exchange(&self, kind: &'static str, url: &str, status: Option<u16>) {
         self.world.twilio.with_report(&self.plan.sid, |report| {
             if report.webhooks.len() < MOST_NOTES {
-                report.webhooks.push(WebhookExchange { kind, url: url.to_owned(), status });
+                report.webhooks.push(WebhookExchange {
+                    kind,
+                    url: url.to_owned(),
+                    status,
+                });
             }
         });
     }
 
     pub(super) fn note_answer(&self, document: String) {
-        self.world.twilio.with_report(&self.plan.sid, |report| report.answers.push(document));
+        self.world
+            .twilio
+            .with_report(&self.plan.sid, |report| report.answers.push(document));
     }
 
     pub(super) fn note_error(&self, code: u32, message: String) {
@@ -220,12 +262,22 @@ impl<'a> Progress<'a> {
     }
 
     pub(super) fn note_phone(&self, phone: &Phone) {
-        self.world.twilio.with_report(&self.plan.sid, |report| phone.report(report));
+        self.world
+            .twilio
+            .with_report(&self.plan.sid, |report| phone.report(report));
     }
 }
 
 fn country(number: &str) -> &'static str {
-    const PREFIXES: [(&str, &str); 5] =
-        [("+1", "US"), ("+44", "GB"), ("+49", "DE"), ("+420", "CZ"), ("+61", "AU")];
-    PREFIXES.iter().find(|(prefix, _)| number.starts_with(prefix)).map_or("", |(_, country)| country)
+    const PREFIXES: [(&str, &str); 5] = [
+        ("+1", "US"),
+        ("+44", "GB"),
+        ("+49", "DE"),
+        ("+420", "CZ"),
+        ("+61", "AU"),
+    ];
+    PREFIXES
+        .iter()
+        .find(|(prefix, _)| number.starts_with(prefix))
+        .map_or("", |(_, country)| country)
 }

@@ -115,8 +115,16 @@ impl RoundTrip {
     pub(super) fn of(mut samples: Vec<Duration>) -> Option<Self> {
         samples.sort_unstable();
         // The nearest-rank percentile: the smallest sample that at least this share does not exceed.
-        let rank = |percent: usize| samples.get((samples.len() * percent).div_ceil(100).checked_sub(1)?).copied();
-        Some(Self { p50: rank(50)?, p99: rank(99)?, samples: samples.len() })
+        let rank = |percent: usize| {
+            samples
+                .get((samples.len() * percent).div_ceil(100).checked_sub(1)?)
+                .copied()
+        };
+        Some(Self {
+            p50: rank(50)?,
+            p99: rank(99)?,
+            samples: samples.len(),
+        })
     }
 }
 
@@ -184,7 +192,10 @@ mod tests {
         let trip = RoundTrip::of(samples).expect("there are samples");
         assert_eq!((trip.p50.as_millis(), trip.p99.as_millis()), (50, 99));
         let one = RoundTrip::of(vec![Duration::from_millis(7)]).expect("there is a sample");
-        assert_eq!((one.p50, one.p99), (Duration::from_millis(7), Duration::from_millis(7)));
+        assert_eq!(
+            (one.p50, one.p99),
+            (Duration::from_millis(7), Duration::from_millis(7))
+        );
         assert_eq!(RoundTrip::of(Vec::new()), None);
     }
 }

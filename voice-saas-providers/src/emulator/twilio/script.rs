@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::emulator::audio::{FRAME, SPEECH, SPEECH_TEXT, speak, test_tone};
 
 /// The longest that an emulated call lasts.
-pub(super) const LONGEST_CALL: Duration = Duration::from_secs(120);
+pub(super) const LONGEST_CALL: Duration = Duration::from_mins(2);
 const LONGEST_AUDIO: usize = 120 * 8_000;
 const MOST_TEXTS: usize = 50;
 const LONGEST_TEXT: usize = 500;
@@ -116,7 +116,8 @@ impl Script {
     /// Checks the limits of every part.
     pub(crate) fn validate(&self) -> Result<(), ScriptError> {
         let refuse = |message: &str| Err(ScriptError(message.to_owned()));
-        if matches!(&self.audio, CallerAudio::Ulaw(audio) if audio.is_empty() || audio.len() > LONGEST_AUDIO) {
+        if matches!(&self.audio, CallerAudio::Ulaw(audio) if audio.is_empty() || audio.len() > LONGEST_AUDIO)
+        {
             return refuse("audio must be 1 to 960000 bytes of μ-law (two minutes)");
         }
         if self.say.len() > MOST_TEXTS || self.say.iter().any(|text| text.len() > LONGEST_TEXT) {
@@ -133,7 +134,8 @@ impl Script {
     }
 
     pub(super) fn longest(&self) -> Duration {
-        self.seconds.map_or(LONGEST_CALL, |seconds| Duration::from_secs(seconds.into()))
+        self.seconds
+            .map_or(LONGEST_CALL, |seconds| Duration::from_secs(seconds.into()))
     }
 
     pub(super) fn records(&self) -> bool {
@@ -150,7 +152,11 @@ impl Script {
             CallerAudio::Silence => {}
         }
         utterances.extend(self.say.iter().map(|text| (text.clone(), speak(text))));
-        let mut steps = vec![if self.barge_in { Step::AwaitVoice } else { Step::AwaitAnswer }];
+        let mut steps = vec![if self.barge_in {
+            Step::AwaitVoice
+        } else {
+            Step::AwaitAnswer
+        }];
         for (text, audio) in utterances {
             steps.push(Step::Speak { text, audio });
             steps.push(Step::AwaitAnswer);

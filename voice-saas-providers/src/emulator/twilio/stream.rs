@@ -87,15 +87,29 @@ pub(super) struct MediaStream<'a> {
 impl<'a> MediaStream<'a> {
     pub(super) fn new(world: &'a World, call_sid: &'a str, phone: &'a mut Phone) -> Self {
         let stream_sid = id::sid("MZ");
-        Self { world, call_sid, stream_sid, phone, player: Player::default(), sequence: 0, chunk: 0 }
+        Self {
+            world,
+            call_sid,
+            stream_sid,
+            phone,
+            player: Player::default(),
+            sequence: 0,
+            chunk: 0,
+        }
     }
 
     /// Connects, and carries audio both ways in real time until one side ends it.
     pub(super) async fn run(mut self, stream: &twiml::Stream, stop: &CancellationToken) -> StreamEnd {
-        const HERE: &[FaultKind] =
-            &[FaultKind::Slow, FaultKind::Refused, FaultKind::BadSignature, FaultKind::DropSocket];
+        const HERE: &[FaultKind] = &[
+            FaultKind::Slow,
+            FaultKind::Refused,
+            FaultKind::BadSignature,
+            FaultKind::DropSocket,
+        ];
         let fault = self.world.faults.take(Operation::MediaStream, HERE);
-        let delay = fault.and_then(|fault| fault.delay()).unwrap_or(Duration::from_secs(1));
+        let delay = fault
+            .and_then(|fault| fault.delay())
+            .unwrap_or(Duration::from_secs(1));
         let fault = fault.map(|fault| fault.kind());
         if fault == Some(FaultKind::Slow) {
             tokio::select! {
@@ -114,10 +128,8 @@ impl<'a> MediaStream<'a> {
         };
         let drop_at = (fault == Some(FaultKind::DropSocket)).then(|| Instant::now() + delay);
         let (mut writer, reader) = socket.split();
-        let end = match self.carry(stream, &mut writer, reader, stop, drop_at).await {
-            Ok(end) => end,
-            Err(end) => end,
-        };
+        let carried = self.carry(stream, &mut writer, reader, stop, drop_at).await;
+        let end = carried.unwrap_or_else(|end| end);
         if matches!(end, StreamEnd::CallerHungUp | StreamEnd::Interrupted) {
             self.say_goodbye(&mut writer).await;
         }
@@ -135,7 +147,10 @@ impl<'a> MediaStream<'a> {
             return Err(format!("{url} is not a websocket URL"));
         }
         let mut request = url.into_client_request().map_err(|error| error.to_string())?;
-        let token = self.world.twilio.signing_token(fault == Some(FaultKind::BadSignature));
+        let token = self
+            .world
+            .twilio
+            .signing_token(fault == Some(FaultKind::BadSignature));
         let signature = signature::sign(&token, url, &[]);
         let value = HeaderValue::try_from(signature).map_err(|error| error.to_string())?;
         request.headers_mut().insert("x-twilio-signature", value);
@@ -158,9 +173,16 @@ impl<'a> MediaStream<'a> {
         stop: &CancellationToken,
         drop_at: Option<Instant>,
     ) -> Result<StreamEnd, StreamEnd> {
-        send(writer, &json!({"event": "connected", "protocol": "Call", "version": "1.0.0"})).await?;
-        let parameters: serde_json::Map<_, _> =
-            stream.parameters.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        send(
+            writer,
+            &json!({"event": "connected", "protocol": "Call", "version": "1.0.0"}),
+        )
+        .await?;
+        let parameters: serde_json::Map<_, _> = stream
+            .parameters
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
         let start = json!({"start": {
             "accountSid": self.world.twilio.account_sid(), "streamSid": self.stream_sid, "callSid": self.call_sid,
             "tracks": ["inbound"],
@@ -203,11 +225,17 @@ impl<'a> MediaStream<'a> {
             Sent::Key(key, frame) => (frame, Some(key)),
         };
         for name in marks {
-            self.event(writer, "mark", json!({"mark": {"name": name}})).await?;
+            self.event(writer, "mark", json!({"mark": {"name": name}}))
+                .await?;
         }
         if let Some(key) = key {
             let digit = key.to_string();
-            self.event(writer, "dtmf", json!({"dtmf": {"track": "inbound_track", "digit": digit}})).await?;
+            self.event(
+                writer,
+                "dtmf",
+                json!({"dtmf": {"track": "inbound_track", "digit": digit}}),
+            )
+            .await?;
         }
         self.chunk += 1;
         let timestamp = ((self.chunk - 1) * 20).to_string();
@@ -218,7 +246,9 @@ impl<'a> MediaStream<'a> {
         self.event(writer, "media", media).await?;
         if self.chunk.is_multiple_of(REPORT_EVERY) {
             let phone = &*self.phone;
-            self.world.twilio.with_report(self.call_sid, |report| phone.report(report));
+            self.world
+                .twilio
+                .with_report(self.call_sid, |report| phone.report(report));
         }
         Ok(false)
     }
@@ -237,25 +267,37 @@ impl<'a> MediaStream<'a> {
             Some(Ok(Message::Binary(_))) => return Err(invalid("a binary message")),
             Some(Ok(_)) => return Ok(None),
         };
-        let incoming: Incoming<'_> = serde_json::from_str(&text).map_err(|error| invalid(&error.to_string()))?;
+        let incoming: Incoming<'_> =
+            serde_json::from_str(&text).map_err(|error| invalid(&error.to_string()))?;
         let ours = incoming.stream_sid.as_deref() == Some(self.stream_sid.as_str());
         match &*incoming.event {
             "media" | "mark" | "clear" if !ours => return Err(invalid("the streamSid is not this stream's")),
             "media" => {
-                let payload = incoming.media.ok_or_else(|| invalid("media without media"))?.payload;
-                let audio = STANDARD.decode(payload.as_bytes()).map_err(|error| invalid(&error.to_string()))?;
+                let payload = incoming
+                    .media
+                    .ok_or_else(|| invalid("media without media"))?
+                    .payload;
+                let audio = STANDARD
+                    .decode(payload.as_bytes())
+                    .map_err(|error| invalid(&error.to_string()))?;
                 self.phone.arrived(&audio);
                 self.player.audio(audio);
             }
             "mark" => {
-                let name = incoming.mark.ok_or_else(|| invalid("mark without mark"))?.name.into_owned();
+                let name = incoming
+                    .mark
+                    .ok_or_else(|| invalid("mark without mark"))?
+                    .name
+                    .into_owned();
                 if let Some(name) = self.player.mark(name) {
-                    self.event(writer, "mark", json!({"mark": {"name": name}})).await?;
+                    self.event(writer, "mark", json!({"mark": {"name": name}}))
+                        .await?;
                 }
             }
             "clear" => {
                 for name in self.phone.cleared(&mut self.player) {
-                    self.event(writer, "mark", json!({"mark": {"name": name}})).await?;
+                    self.event(writer, "mark", json!({"mark": {"name": name}}))
+                        .await?;
                 }
             }
             other => return Err(invalid(&format!("the event {other}"))),

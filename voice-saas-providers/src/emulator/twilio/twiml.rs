@@ -59,10 +59,17 @@ pub(super) struct Stream {
 pub(super) fn parse(document: &str) -> Result<Vec<Verb>, TwimlError> {
     let root = tree(document)?;
     if root.name != "Response" {
-        return Err(TwimlError::Schema(format!("the root is <{}>, not <Response>", root.name)));
+        return Err(TwimlError::Schema(format!(
+            "the root is <{}>, not <Response>",
+            root.name
+        )));
     }
     let verbs = root.children.iter().map(verb).collect::<Result<Vec<_>, _>>()?;
-    if verbs.iter().skip(1).any(|verb| matches!(verb, Verb::Reject { .. })) {
+    if verbs
+        .iter()
+        .skip(1)
+        .any(|verb| matches!(verb, Verb::Reject { .. }))
+    {
         return Err(TwimlError::Schema("<Reject> may only be the first verb".into()));
     }
     Ok(verbs)
@@ -74,15 +81,26 @@ fn verb(element: &Element) -> Result<Verb, TwimlError> {
         "Play" => Verb::Play(element.text.trim().to_owned()),
         "Pause" => {
             let seconds = element.attribute("length").map_or(Ok(1), str::parse);
-            Verb::Pause { seconds: seconds.map_err(|_| TwimlError::Schema("length of <Pause>".into()))? }
+            Verb::Pause {
+                seconds: seconds.map_err(|_| TwimlError::Schema("length of <Pause>".into()))?,
+            }
         }
-        "Gather" => Verb::Gather { action: element.target("action", "method") },
-        "Record" => Verb::Record { action: element.target("action", "method") },
-        "Connect" => Verb::Connect { stream: stream(element)?, action: element.target("action", "method") },
+        "Gather" => Verb::Gather {
+            action: element.target("action", "method"),
+        },
+        "Record" => Verb::Record {
+            action: element.target("action", "method"),
+        },
+        "Connect" => Verb::Connect {
+            stream: stream(element)?,
+            action: element.target("action", "method"),
+        },
         "Dial" => dial(element)?,
         "Redirect" => Verb::Redirect(Target {
             url: element.text.trim().to_owned(),
-            get: element.attribute("method").is_some_and(|method| method.eq_ignore_ascii_case("GET")),
+            get: element
+                .attribute("method")
+                .is_some_and(|method| method.eq_ignore_ascii_case("GET")),
         }),
         "Reject" => match element.attribute("reason") {
             None | Some("rejected") => Verb::Reject { busy: false },
@@ -90,7 +108,11 @@ fn verb(element: &Element) -> Result<Verb, TwimlError> {
             Some(other) => return Err(TwimlError::Schema(format!("reason of <Reject>: {other}"))),
         },
         "Hangup" => Verb::Hangup,
-        other => return Err(TwimlError::Schema(format!("<{other}> is no verb that is emulated"))),
+        other => {
+            return Err(TwimlError::Schema(format!(
+                "<{other}> is no verb that is emulated"
+            )));
+        }
     })
 }
 
@@ -99,15 +121,28 @@ fn stream(connect: &Element) -> Result<Stream, TwimlError> {
         return Err(TwimlError::Schema("<Connect> holds exactly one noun".into()));
     };
     if stream.name != "Stream" {
-        return Err(TwimlError::Schema(format!("<{}> in <Connect> is not emulated", stream.name)));
+        return Err(TwimlError::Schema(format!(
+            "<{}> in <Connect> is not emulated",
+            stream.name
+        )));
     }
-    let url = stream.attribute("url").ok_or_else(|| TwimlError::Schema("<Stream> without url".into()))?;
+    let url = stream
+        .attribute("url")
+        .ok_or_else(|| TwimlError::Schema("<Stream> without url".into()))?;
     let parameters = stream
         .children
         .iter()
-        .map(|child| match (child.name.as_str(), child.attribute("name"), child.attribute("value")) {
-            ("Parameter", Some(name), Some(value)) => Ok((name.to_owned(), value.to_owned())),
-            _ => Err(TwimlError::Schema("<Stream> holds only <Parameter name value>".into())),
+        .map(|child| {
+            match (
+                child.name.as_str(),
+                child.attribute("name"),
+                child.attribute("value"),
+            ) {
+                ("Parameter", Some(name), Some(value)) => Ok((name.to_owned(), value.to_owned())),
+                _ => Err(TwimlError::Schema(
+                    "<Stream> holds only <Parameter name value>".into(),
+                )),
+            }
         })
         .collect::<Result<_, _>>()?;
     Ok(Stream {
@@ -130,7 +165,10 @@ fn dial(element: &Element) -> Result<Verb, TwimlError> {
     if to.iter().any(String::is_empty) {
         return Err(TwimlError::Schema("<Dial> without a number".into()));
     }
-    Ok(Verb::Dial { to, action: element.target("action", "method") })
+    Ok(Verb::Dial {
+        to,
+        action: element.target("action", "method"),
+    })
 }
 
 #[derive(Debug, Default)]
@@ -143,12 +181,17 @@ struct Element {
 
 impl Element {
     fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.attributes
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     fn target(&self, url: &str, method: &str) -> Option<Target> {
         let url = self.attribute(url).filter(|url| !url.is_empty())?.to_owned();
-        let get = self.attribute(method).is_some_and(|method| method.eq_ignore_ascii_case("GET"));
+        let get = self
+            .attribute(method)
+            .is_some_and(|method| method.eq_ignore_ascii_case("GET"));
         Some(Target { url, get })
     }
 }
@@ -171,7 +214,9 @@ fn tree(document: &str) -> Result<Element, TwimlError> {
                 open.push(element(&start)?);
             }
             Event::End(_) => {
-                let closed = open.pop().ok_or_else(|| not_xml("an end without a start".into()))?;
+                let closed = open
+                    .pop()
+                    .ok_or_else(|| not_xml("an end without a start".into()))?;
                 match open.last_mut() {
                     Some(parent) => parent.children.push(closed),
                     None => root = Some(closed),
@@ -215,17 +260,25 @@ fn append(open: &mut [Element], text: &str) -> Result<(), TwimlError> {
 fn element(start: &BytesStart<'_>) -> Result<Element, TwimlError> {
     let not_xml = |error: String| TwimlError::NotXml(error);
     let name = |bytes: &[u8]| {
-        std::str::from_utf8(bytes).map(ToOwned::to_owned).map_err(|error| not_xml(error.to_string()))
+        std::str::from_utf8(bytes)
+            .map(ToOwned::to_owned)
+            .map_err(|error| not_xml(error.to_string()))
     };
     let attributes = start
         .attributes()
         .map(|attribute| {
             let attribute = attribute.map_err(|error| not_xml(error.to_string()))?;
-            let value = attribute.unescape_value().map_err(|error| not_xml(error.to_string()))?;
+            let value = attribute
+                .unescape_value()
+                .map_err(|error| not_xml(error.to_string()))?;
             Ok((name(attribute.key.as_ref())?, value.into_owned()))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Element { name: name(start.name().as_ref())?, attributes, ..Element::default() })
+    Ok(Element {
+        name: name(start.name().as_ref())?,
+        attributes,
+        ..Element::default()
+    })
 }
 
 #[cfg(test)]
@@ -239,20 +292,40 @@ mod tests {
               <Stream url="wss://a.example/media/tok" name="call-1"><Parameter name="tenant" value="t &lt;1&gt;"/></Stream>
             </Connect><Say>Bye &amp; thanks&#33;</Say><Hangup/></Response>"#;
         let verbs = parse(document).expect("valid TwiML");
-        let Verb::Connect { stream, action } = &verbs[0] else { panic!("a connect") };
+        let Verb::Connect { stream, action } = &verbs[0] else {
+            panic!("a connect")
+        };
         assert_eq!(stream.url, "wss://a.example/media/tok");
         assert_eq!(stream.parameters, [("tenant".to_owned(), "t <1>".to_owned())]);
-        assert_eq!(action.as_ref().map(|it| (it.url.as_str(), it.get)), Some(("https://a.example/after?x=1&y=2", true)));
+        assert_eq!(
+            action.as_ref().map(|it| (it.url.as_str(), it.get)),
+            Some(("https://a.example/after?x=1&y=2", true))
+        );
         assert_eq!(verbs[1..], [Verb::Say("Bye & thanks!".into()), Verb::Hangup]);
     }
 
     #[test]
     fn dial_takes_text_or_nouns() {
         let text = parse("<Response><Dial>+14155550123</Dial></Response>").expect("valid TwiML");
-        assert_eq!(text, [Verb::Dial { to: vec!["+14155550123".into()], action: None }]);
+        assert_eq!(
+            text,
+            [Verb::Dial {
+                to: vec!["+14155550123".into()],
+                action: None
+            }]
+        );
         let nouns = "<Response><Dial action='/after'><Number>+1</Number><Sip>sip:a@b</Sip></Dial></Response>";
-        let action = Some(Target { url: "/after".into(), get: false });
-        assert_eq!(parse(nouns), Ok(vec![Verb::Dial { to: vec!["+1".into(), "sip:a@b".into()], action }]));
+        let action = Some(Target {
+            url: "/after".into(),
+            get: false,
+        });
+        assert_eq!(
+            parse(nouns),
+            Ok(vec![Verb::Dial {
+                to: vec!["+1".into(), "sip:a@b".into()],
+                action
+            }])
+        );
     }
 
     #[test]
@@ -262,7 +335,11 @@ mod tests {
 
     #[track_caller]
     fn check(document: &str, code: u32) {
-        assert_eq!(parse(document).expect_err("must be refused").code(), code, "{document}");
+        assert_eq!(
+            parse(document).expect_err("must be refused").code(),
+            code,
+            "{document}"
+        );
     }
 
     #[test]

@@ -40,21 +40,32 @@ pub(super) struct Failure {
 }
 
 fn failure(code: u32, message: impl Into<String>) -> Failure {
-    Failure { code, message: message.into() }
+    Failure {
+        code,
+        message: message.into(),
+    }
 }
 
 impl Webhook {
     /// Sends the webhook, under whatever fault waits for it.
     pub(super) async fn send(&self, world: &World) -> Result<Answer, Failure> {
-        const HERE: &[FaultKind] =
-            &[FaultKind::Slow, FaultKind::Refused, FaultKind::Duplicate, FaultKind::BadSignature];
+        const HERE: &[FaultKind] = &[
+            FaultKind::Slow,
+            FaultKind::Refused,
+            FaultKind::Duplicate,
+            FaultKind::BadSignature,
+        ];
         let fault = world.faults.take(self.operation, HERE);
-        let token = world.twilio.signing_token(fault.as_ref().map(Fault::kind) == Some(FaultKind::BadSignature));
+        let token = world
+            .twilio
+            .signing_token(fault.as_ref().map(Fault::kind) == Some(FaultKind::BadSignature));
         let idempotency = id::hex(32);
         match fault.as_ref().map(Fault::kind) {
             Some(FaultKind::Refused) => return Err(failure(11_205, "the connection was refused")),
             Some(FaultKind::Slow) => {
-                let delay = fault.and_then(|fault| fault.delay()).unwrap_or(Duration::from_secs(1));
+                let delay = fault
+                    .and_then(|fault| fault.delay())
+                    .unwrap_or(Duration::from_secs(1));
                 tokio::time::sleep(delay).await;
             }
             Some(FaultKind::Duplicate) => {
@@ -74,7 +85,9 @@ impl Webhook {
                 other => other,
             }
         };
-        timeout(PATIENCE, tries).await.unwrap_or_else(|_| Err(failure(11_200, "no answer within 15 s")))
+        timeout(PATIENCE, tries)
+            .await
+            .unwrap_or_else(|_| Err(failure(11_200, "no answer within 15 s")))
     }
 
     async fn attempt(&self, world: &World, token: &str, idempotency: &str) -> Result<Answer, Failure> {
@@ -87,32 +100,46 @@ impl Webhook {
             let signature = sign(token, &signed_url(&target), &[]);
             (target, signature)
         } else {
-            (plain.to_owned(), sign(token, &signed_url(plain), &self.parameters))
+            (
+                plain.to_owned(),
+                sign(token, &signed_url(plain), &self.parameters),
+            )
         };
         let url = Url::parse(&target).map_err(|error| failure(11_100, format!("{target}: {error}")))?;
-        let request = if self.get { world.http.get(url) } else { world.http.post(url).form(&self.parameters) };
-        let response = request
+        let request = if self.get {
+            world.http.get(url)
+        } else {
+            world.http.post(url).form(&self.parameters)
+        };
+        let request = request
             .header("x-twilio-signature", signed)
             .header("i-twilio-idempotency-token", idempotency)
-            .header("accept", "*/*")
-            .send()
-            .await
-            .map_err(|error| {
-                let code = if error.is_connect() { 11_205 } else { 11_200 };
-                failure(code, error.without_url().to_string())
-            })?;
+            .header("accept", "*/*");
+        let response = world.send(request).await.map_err(|error| {
+            let code = if error.is_connect() { 11_205 } else { 11_200 };
+            failure(code, error.without_url().to_string())
+        })?;
         let status = response.status().as_u16();
-        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
         let body = read(response).await?;
-        Ok(Answer { status, content_type, body })
+        Ok(Answer {
+            status,
+            content_type,
+            body,
+        })
     }
 }
 
 async fn read(mut response: reqwest::Response) -> Result<String, Failure> {
     let mut body = Vec::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| failure(11_200, error.without_url().to_string()))?
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| failure(11_200, error.without_url().to_string()))?
     {
         body.extend_from_slice(&chunk);
         if body.len() > LARGEST_ANSWER {

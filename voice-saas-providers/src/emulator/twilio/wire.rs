@@ -15,7 +15,10 @@ impl Form {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The value of `name`, if it is there and not empty.
@@ -24,7 +27,10 @@ impl Form {
     }
 
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(super) fn flag(&self, name: &str) -> Option<bool> {
@@ -43,7 +49,11 @@ pub(super) struct ApiError {
 impl ApiError {
     /// A business error, which Twilio answers with HTTP 400.
     pub(super) fn refused(code: u32, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, message: message.into() }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code,
+            message: message.into(),
+        }
     }
 
     pub(super) fn not_found(path: &str) -> Self {
@@ -55,11 +65,19 @@ impl ApiError {
     }
 
     pub(super) fn unauthorized() -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, code: 20003, message: "Authenticate".into() }
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            code: 20003,
+            message: "Authenticate".into(),
+        }
     }
 
     pub(super) fn too_many_requests() -> Self {
-        Self { status: StatusCode::TOO_MANY_REQUESTS, code: 20429, message: "Too Many Requests".into() }
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            code: 20429,
+            message: "Too Many Requests".into(),
+        }
     }
 
     pub(super) fn internal() -> Self {
@@ -90,14 +108,30 @@ impl ApiError {
 ///
 /// The page token is the sequence number of the last item of the page before, so that items which come and go
 /// between two pages neither repeat nor hide others.
-pub(super) fn page(path: &str, key: &str, query: &Form, items: impl Iterator<Item = (u64, Value)>) -> Response {
+pub(super) fn page(
+    path: &str,
+    key: &str,
+    query: &Form,
+    items: impl Iterator<Item = (u64, Value)>,
+) -> Response {
     const DEFAULT_SIZE: usize = 50;
     const LARGEST: usize = 1_000;
-    let size = query.given("PageSize").and_then(|size| size.parse().ok()).unwrap_or(DEFAULT_SIZE).clamp(1, LARGEST);
-    let number: usize = query.given("Page").and_then(|number| number.parse().ok()).unwrap_or(0);
-    let after: Option<u64> =
-        query.given("PageToken").and_then(|token| token.strip_prefix("PA")).and_then(|token| token.parse().ok());
-    let mut rest = items.skip_while(|(seq, _)| after.is_some_and(|after| *seq >= after)).peekable();
+    let size = query
+        .given("PageSize")
+        .and_then(|size| size.parse().ok())
+        .unwrap_or(DEFAULT_SIZE)
+        .clamp(1, LARGEST);
+    let number: usize = query
+        .given("Page")
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0);
+    let after: Option<u64> = query
+        .given("PageToken")
+        .and_then(|token| token.strip_prefix("PA"))
+        .and_then(|token| token.parse().ok());
+    let mut rest = items
+        .skip_while(|(seq, _)| after.is_some_and(|after| *seq >= after))
+        .peekable();
     // A page number without a token counts items, as the first pages of the real API do.
     if after.is_none() {
         for _ in 0..number.saturating_mul(size) {
@@ -119,13 +153,18 @@ pub(super) fn page(path: &str, key: &str, query: &Form, items: impl Iterator<Ite
         for (name, value) in query.0.iter().filter(|(name, _)| !name.starts_with("Page")) {
             filters.append_pair(name, value);
         }
-        filters.append_pair("PageSize", &size.to_string()).append_pair("Page", &page.to_string());
+        filters
+            .append_pair("PageSize", &size.to_string())
+            .append_pair("Page", &page.to_string());
         if let Some(token) = token {
             filters.append_pair("PageToken", &token);
         }
         format!("{path}?{}", filters.finish())
     };
-    let next = rest.peek().is_some().then(|| uri(number + 1, Some(format!("PA{last}"))));
+    let next = rest
+        .peek()
+        .is_some()
+        .then(|| uri(number + 1, Some(format!("PA{last}"))));
     let start = number.saturating_mul(size);
     let mut body = Map::new();
     body.insert("end".into(), json!((start + shown.len()).saturating_sub(1)));
@@ -133,7 +172,10 @@ pub(super) fn page(path: &str, key: &str, query: &Form, items: impl Iterator<Ite
     body.insert("next_page_uri".into(), json!(next));
     body.insert("page".into(), json!(number));
     body.insert("page_size".into(), json!(size));
-    body.insert("previous_page_uri".into(), json!(number.checked_sub(1).map(|before| uri(before, None))));
+    body.insert(
+        "previous_page_uri".into(),
+        json!(number.checked_sub(1).map(|before| uri(before, None))),
+    );
     body.insert("start".into(), json!(start));
     body.insert("uri".into(), json!(uri(number, None)));
     body.insert(key.into(), Value::Array(shown));
