@@ -32,6 +32,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(30);
 /// How long finished jobs are kept.
 const KEPT: Duration = Duration::from_hours(7 * 24);
 
+/// How long a request may be repeated under the same idempotency key.
+const REPEATABLE: Duration = Duration::from_hours(24);
+
 /// What came of running a job at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ran {
@@ -212,6 +215,7 @@ impl<'a> Jobs<'a> {
             let mut tx = self.begin("look after the queue").await?;
             let reaped = tx.job_queue().reap(now).await?;
             tx.job_queue().prune(now - KEPT).await?;
+            tx.forget(now - REPEATABLE).await?;
             tx.commit().await?;
             let swept = sweep::sweep(self.app).await?;
             if reaped > 0 || swept > 0 {

@@ -117,6 +117,9 @@ pub trait SystemTx: Send {
     async fn add_unrouted_call(&mut self, call: &UnroutedCall) -> Result<(), StoreError>;
     /// Calls that reached nobody, newest first.
     async fn unrouted_calls(&mut self, page: PageRequest) -> Result<Page<UnroutedCall>, StoreError>;
+    /// Forgets what has served its time, of all tenants: idempotency keys that were taken before `before`, events that
+    /// were delivered before it, refresh tokens that have expired by it. How many rows.
+    async fn forget(&mut self, before: Timestamp) -> Result<u64, StoreError>;
     /// Makes it all true.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }

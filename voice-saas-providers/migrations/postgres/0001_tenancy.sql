@@ -139,7 +139,7 @@ CREATE POLICY members_of_system ON members TO voice_saas_system
 
 ALTER TABLE refresh_tokens ENABLE ROW LEVEL SECURITY;
 ALTER TABLE refresh_tokens FORCE ROW LEVEL SECURITY;
-GRANT SELECT, INSERT, UPDATE ON refresh_tokens TO voice_saas_system;
+GRANT SELECT, INSERT, UPDATE, DELETE ON refresh_tokens TO voice_saas_system;
 CREATE POLICY refresh_tokens_of_system ON refresh_tokens TO voice_saas_system
     USING (TRUE);
 

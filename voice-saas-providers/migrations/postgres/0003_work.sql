@@ -112,7 +112,7 @@ ALTER TABLE outbox FORCE ROW LEVEL SECURITY;
 GRANT SELECT, INSERT ON outbox TO voice_saas_app;
 CREATE POLICY outbox_of_tenant ON outbox TO voice_saas_app
     USING (tenant_id = voice_saas_tenant());
-GRANT SELECT, UPDATE ON outbox TO voice_saas_system;
+GRANT SELECT, UPDATE, DELETE ON outbox TO voice_saas_system;
 CREATE POLICY outbox_of_system ON outbox TO voice_saas_system
     USING (TRUE);
 
@@ -121,3 +121,6 @@ ALTER TABLE idempotency_keys FORCE ROW LEVEL SECURITY;
 GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO voice_saas_app;
 CREATE POLICY idempotency_keys_of_tenant ON idempotency_keys TO voice_saas_app
     USING (tenant_id = voice_saas_tenant());
+GRANT SELECT, DELETE ON idempotency_keys TO voice_saas_system;
+CREATE POLICY idempotency_keys_of_system ON idempotency_keys TO voice_saas_system
+    USING (TRUE);

@@ -41,6 +41,12 @@ const UNROUTED_CALLS: &str = "
     WHERE (at, id) < ($1, $2)
     ORDER BY at DESC, id DESC LIMIT $3";
 
+const FORGET: [&str; 3] = [
+    "DELETE FROM idempotency_keys WHERE started_at < $1",
+    "DELETE FROM outbox WHERE delivered_at < $1",
+    "DELETE FROM refresh_tokens WHERE expires_at < $1",
+];
+
 #[derive(Debug, FromRow)]
 struct UnroutedCallRow {
     id: Uuid,
@@ -177,6 +183,14 @@ impl SystemTx for SystemUnit {
         Ok(Page::of(page, calls, |call: &UnroutedCall| {
             Cursor::new(call.at, call.id.as_uuid())
         }))
+    }
+
+    async fn forget(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut rows = 0;
+        for sql in FORGET {
+            rows += execute!(&mut self.tx, "forget old rows", sql, before.as_microsecond())?;
+        }
+        Ok(rows)
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {

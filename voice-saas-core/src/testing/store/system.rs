@@ -1,9 +1,13 @@
 //! The named look-ups across tenants.
 
+use serde_json::json;
+
 use super::world::{Must, World, at, e164, incoming, walk};
 use crate::{
     call::{CallStatus, UnroutedCall},
-    id::UnroutedCallId,
+    event::DomainEvent,
+    id::{EventId, UnroutedCallId},
+    idempotency::KeyState,
     number::NumberStatus,
     page::PageRequest,
     provider::telephony::ProviderCallId,
@@ -147,4 +151,36 @@ pub async fn pages_of_unrouted_calls_hold_each_call_once(store: &dyn Store) {
         expected.insert(0, call);
     }
     assert_eq!(walk!(page => tx.unrouted_calls(page).await.must()), expected);
+}
+
+pub async fn what_has_served_its_time_is_forgotten_and_nothing_else(store: &dyn Store) {
+    let world = World::new(store);
+    let scope = world.tenant("acme").await;
+    let event = DomainEvent::new(EventId::generate(world.ids()), "call.ended", json!({}), at(0));
+    let mut tx = world.begin(&scope).await;
+    for (key, now) in [("old", 0), ("young", 100)] {
+        tx.idempotency()
+            .begin("POST /numbers", key, &[1; 32], at(now), at(0))
+            .await
+            .must();
+    }
+    tx.outbox().publish(&event).await.must();
+    tx.commit().await.must();
+
+    let mut tx = world.system().await;
+    assert_eq!(
+        tx.forget(at(50)).await.must(),
+        1,
+        "the old key alone: the event was not delivered"
+    );
+    tx.outbox_queue().delivered(&[event.id], at(10)).await.must();
+    assert_eq!(tx.forget(at(50)).await.must(), 1, "the event");
+    tx.commit().await.must();
+    let mut tx = world.begin(&scope).await;
+    let young = tx
+        .idempotency()
+        .begin("POST /numbers", "young", &[1; 32], at(101), at(0))
+        .await
+        .must();
+    assert_eq!(young, KeyState::InFlight);
 }
