@@ -355,7 +355,11 @@ impl<'a> Accounts<'a> {
 
     /// Whose API key this is.
     pub(crate) async fn authenticate_api_key(&self, secret: &SecretString) -> Result<Principal, AuthError> {
-        let mut tx = self.begin("authenticate an API key").await?;
+        let mut tx = self
+            .app
+            .store()
+            .begin_reading(&SystemScope::mint("authenticate an API key"))
+            .await?;
         let found = tx.accounts().api_key(&credential::hash(secret)).await?;
         drop(tx);
         let (tenant, key) = found.ok_or(AuthError::Unauthenticated)?;

@@ -268,7 +268,7 @@ impl<'a> InboundCalls<'a> {
         let owner = self
             .app
             .store()
-            .begin_system(&system)
+            .begin_reading(&system)
             .await?
             .owner_of_call(provider, &incoming.id)
             .await?;

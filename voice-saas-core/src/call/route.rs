@@ -41,7 +41,7 @@ impl RouteCache {
             return Ok(Some(route));
         }
         let scope = SystemScope::mint("find the number that is called");
-        let Some(route) = app.store().begin_system(&scope).await?.route(number).await? else {
+        let Some(route) = app.store().begin_reading(&scope).await?.route(number).await? else {
             return Ok(None);
         };
         let route = Arc::new(route);

@@ -24,7 +24,7 @@ use crate::{
         },
     },
     saga::{Saga, SagaStep, StepContext, StepError},
-    store::StoreErrorKind,
+    store::{StoreError, StoreErrorKind},
 };
 
 /// What the saga and its job are called.
@@ -138,6 +138,7 @@ impl State {
 pub(super) enum Report {
     Unavailable { nearby_area_codes: Vec<String> },
     RequirementsMissing,
+    AgentDeleted,
     Carrier { retryable: bool },
 }
 
@@ -146,6 +147,7 @@ impl Report {
         match report {
             Some(Self::Unavailable { nearby_area_codes }) => NumberError::Unavailable { nearby_area_codes },
             Some(Self::RequirementsMissing) => NumberError::RequirementsMissing,
+            Some(Self::AgentDeleted) => StoreError::new("find the agent", StoreErrorKind::NotFound).into(),
             Some(Self::Carrier { retryable }) => NumberError::Carrier {
                 provider: provider.to_owned(),
                 retryable,
@@ -411,7 +413,7 @@ impl SagaStep<State> for PutIntoService {
             match tx.numbers().link(row, agent).await {
                 // The agent was deleted meanwhile: nobody wants the number any more.
                 Err(error) if error.is_not_found() => {
-                    let report = json!(Report::Carrier { retryable: false });
+                    let report = json!(Report::AgentDeleted);
                     return Err(StepError::give_up(
                         "the agent was deleted in the meantime",
                         report,

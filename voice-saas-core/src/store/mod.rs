@@ -39,6 +39,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Opens a unit of work for the cross-tenant look-ups that [`SystemTx`] names.
     async fn begin_system(&self, scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError>;
 
+    /// Opens the same for looking alone: what is written through it is refused or lost. It waits for no writer.
+    async fn begin_reading(&self, scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError>;
+
     /// Resolves when jobs may have become due, at any replica; resolving too often does no harm.
     async fn job_wakeup(&self);
 

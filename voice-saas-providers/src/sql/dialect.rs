@@ -31,8 +31,34 @@ pub(super) fn postgres_begin_tenant(tenant: sqlx::types::Uuid) -> SqlStr {
 pub(super) fn text(tx: &Tx, sql: &'static str) -> SqlStr {
     match tx {
         #[cfg(feature = "sqlite")]
-        Tx::Sqlite(_) => sql.into_sql_str(),
+        Tx::Sqlite(_) | Tx::SqliteReading(_) => sql.into_sql_str(),
         #[cfg(feature = "postgres")]
         Tx::Postgres(_) => AssertSqlSafe(sql.replace("/*pg", "").replace("*/", "")).into_sql_str(),
+    }
+}
+
+/// A statement that each database has its own way of saying.
+pub(super) struct Dialects {
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        expect(dead_code, reason = "the other database is compiled in alone")
+    )]
+    pub(super) sqlite: &'static str,
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(dead_code, reason = "the other database is compiled in alone")
+    )]
+    pub(super) postgres: &'static str,
+}
+
+impl Dialects {
+    /// The way of this unit of work's database.
+    pub(super) fn of(&self, tx: &Tx) -> &'static str {
+        match tx {
+            #[cfg(feature = "sqlite")]
+            Tx::Sqlite(_) | Tx::SqliteReading(_) => self.sqlite,
+            #[cfg(feature = "postgres")]
+            Tx::Postgres(_) => self.postgres,
+        }
     }
 }

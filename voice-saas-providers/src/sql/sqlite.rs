@@ -23,7 +23,8 @@ use super::{
 /// A store in one file, or in memory, within this process.
 ///
 /// Units of work follow one another on one connection: `SQLite` has one writer, and a unit of work may write at any
-/// time, so each begins as the writer. Do not begin one while another is open in the same task.
+/// time, so each begins as the writer. Do not begin one while another is open in the same task. Look-ups across
+/// tenants that write nothing have connections of their own.
 ///
 /// ```
 /// use voice_saas_core::store::{Store, StoreError};
@@ -36,7 +37,10 @@ use super::{
 /// # }
 /// ```
 pub struct SqliteStore {
+    /// The one writer.
     pool: SqlitePool,
+    /// Connections that look without waiting for the writer. A database in memory has but one connection.
+    readers: SqlitePool,
     jobs: Notify,
 }
 
@@ -59,6 +63,7 @@ impl SqliteStore {
             options
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal),
+            false,
         )
         .await
     }
@@ -68,10 +73,10 @@ impl SqliteStore {
     /// # Errors
     /// `Internal` when the tables cannot be made.
     pub async fn in_memory() -> Result<Self, StoreError> {
-        Self::with_options(SqliteConnectOptions::new().in_memory(true)).await
+        Self::with_options(SqliteConnectOptions::new().in_memory(true), true).await
     }
 
-    async fn with_options(options: SqliteConnectOptions) -> Result<Self, StoreError> {
+    async fn with_options(options: SqliteConnectOptions, in_memory: bool) -> Result<Self, StoreError> {
         let options = options
             .foreign_keys(true)
             .synchronous(SqliteSynchronous::Normal)
@@ -80,21 +85,18 @@ impl SqliteStore {
             .pragma("wal_autocheckpoint", "8000")
             .pragma("cache_size", "-65536")
             .statement_cache_capacity(256);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            // The connection is never closed: a database in memory would be gone.
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .acquire_timeout(Duration::from_secs(10))
-            .connect_with(options)
-            .await
-            .map_err(|error| failed(OPEN, error))?;
+        let pool = pool(1, options.clone()).await?;
         let mut connection = pool.acquire().await.map_err(|error| failed(OPEN, error))?;
         migration::run(&mut *connection, &migration::SQLITE).await?;
         drop(connection);
+        let readers = if in_memory {
+            pool.clone()
+        } else {
+            self::pool(READERS, options.pragma("query_only", "ON")).await?
+        };
         Ok(Self {
             pool,
+            readers,
             jobs: Notify::new(),
         })
     }
@@ -109,6 +111,22 @@ impl SqliteStore {
 }
 
 const OPEN: &str = "open the database";
+
+/// Connections that look at the same time.
+const READERS: u32 = 4;
+
+async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        // No connection is ever closed: a database in memory would be gone.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await
+        .map_err(|error| failed(OPEN, error))
+}
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,6 +146,17 @@ impl Store for SqliteStore {
     async fn begin_system(&self, _scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError> {
         Ok(Box::new(SystemUnit {
             tx: self.transaction().await?,
+        }))
+    }
+
+    async fn begin_reading(&self, _scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError> {
+        let connection = self
+            .readers
+            .acquire()
+            .await
+            .map_err(|error| failed("begin", error))?;
+        Ok(Box::new(SystemUnit {
+            tx: Tx::SqliteReading(connection),
         }))
     }
 

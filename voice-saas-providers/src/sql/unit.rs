@@ -24,6 +24,9 @@ use super::error::failed;
 pub(super) enum Tx {
     #[cfg(feature = "sqlite")]
     Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    /// A connection that looks and does not write: each statement sees what is committed by then.
+    #[cfg(feature = "sqlite")]
+    SqliteReading(sqlx::pool::PoolConnection<sqlx::Sqlite>),
     #[cfg(feature = "postgres")]
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
@@ -34,6 +37,8 @@ impl Tx {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(tx) => tx.commit().await,
+            #[cfg(feature = "sqlite")]
+            Self::SqliteReading(_) => Ok(()),
             #[cfg(feature = "postgres")]
             Self::Postgres(tx) => tx.commit().await,
         }

@@ -12,6 +12,7 @@ use crate::{
     page::PageRequest,
     provider::telephony::ProviderCallId,
     store::{Route, Store},
+    testing::system_scope,
 };
 
 pub async fn a_number_leads_to_its_tenant_and_its_agents_in_order(store: &dyn Store) {
@@ -183,4 +184,14 @@ pub async fn what_has_served_its_time_is_forgotten_and_nothing_else(store: &dyn 
         .await
         .must();
     assert_eq!(young, KeyState::InFlight);
+}
+
+pub async fn one_who_only_looks_sees_what_is_committed(store: &dyn Store) {
+    let world = World::new(store);
+    let scope = world.tenant("acme").await;
+    world.number(&scope, 142).await;
+    let mut reading = store.begin_reading(&system_scope()).await.must();
+    assert!(reading.route(&e164(142)).await.must().is_some());
+    assert!(reading.route(&e164(143)).await.must().is_none());
+    reading.commit().await.must();
 }

@@ -15,7 +15,7 @@ use crate::sql::{
     column::{CorruptRow, JsonText, Place},
     dialect,
     error::not_found,
-    query::{all, execute, optional},
+    query::{all, optional},
     unit::Tx,
 };
 
@@ -38,32 +38,6 @@ impl TryFrom<EventRow> for CallEvent {
             kind: place.json("body", &row.body)?,
         })
     }
-}
-
-const INSERT: &str =
-    "INSERT INTO call_events (tenant_id, call_id, sequence, at, body) VALUES ($1, $2, $3, $4, $5)";
-
-/// Writes an event at its place.
-pub(super) async fn insert(
-    tx: &mut Tx,
-    operation: &'static str,
-    tenant: Uuid,
-    call: CallId,
-    sequence: i64,
-    at: Timestamp,
-    kind: &CallEventKind,
-) -> Result<(), StoreError> {
-    execute!(
-        tx,
-        operation,
-        INSERT,
-        tenant,
-        call.as_uuid(),
-        sequence,
-        at.as_microsecond(),
-        Json(kind)
-    )?;
-    Ok(())
 }
 
 const LOCK: &str = "SELECT id FROM calls WHERE tenant_id = $1 AND id = $2 /*pg FOR NO KEY UPDATE */";

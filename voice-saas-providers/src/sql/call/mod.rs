@@ -14,7 +14,7 @@ use voice_saas_core::{
     store::StoreError,
 };
 
-use self::row::{ADD, CallRow, SELECT, UPDATE, select};
+use self::row::{CallRow, SELECT, select};
 use super::{
     column::word,
     dialect,
@@ -47,21 +47,7 @@ impl TenantUnit {
 #[async_trait]
 impl CallRepo for TenantUnit {
     async fn add(&mut self, call: &Call, first: &CallEventKind) -> Result<bool, StoreError> {
-        const OPERATION: &str = "add a call";
-        if row::write(&mut self.tx, OPERATION, ADD, self.tenant, call).await? == 0 {
-            return Ok(false);
-        }
-        event::insert(
-            &mut self.tx,
-            OPERATION,
-            self.tenant,
-            call.id,
-            1,
-            call.started_at,
-            first,
-        )
-        .await?;
-        Ok(true)
+        row::add(&mut self.tx, "add a call", self.tenant, call, first).await
     }
 
     async fn find(&mut self, id: CallId) -> Result<Call, StoreError> {
@@ -98,7 +84,7 @@ impl CallRepo for TenantUnit {
         const OPERATION: &str = "update a call";
         changed(
             OPERATION,
-            row::write(&mut self.tx, OPERATION, UPDATE, self.tenant, call).await?,
+            row::update(&mut self.tx, OPERATION, self.tenant, call).await?,
         )
     }
 

@@ -5,7 +5,7 @@ use sqlx::{
     types::{Json, Uuid},
 };
 use voice_saas_core::{
-    call::{Call, CallStatus, EndReason},
+    call::{Call, CallEventKind, CallStatus, EndReason},
     id::{AgentId, CallId, NumberId},
     provider::{telephony::ProviderCallId, voice_agent::ConversationId},
     store::StoreError,
@@ -13,6 +13,7 @@ use voice_saas_core::{
 
 use crate::sql::{
     column::{CorruptRow, JsonText, Place, micros, word},
+    dialect::Dialects,
     query::execute,
     unit::Tx,
 };
@@ -111,54 +112,91 @@ impl TryFrom<CallRow> for Call {
 }
 
 /// Writes nothing when the carrier's call is known, whoever's it is.
-pub(super) const ADD: &str = "
-    INSERT INTO calls (tenant_id, id, direction, status, live, caller, callee, number_id, agent_id, agent_version,
+macro_rules! add {
+    () => {
+        "    INSERT INTO calls (tenant_id, id, direction, status, live, caller, callee, number_id, agent_id, agent_version,
         provider, provider_call_id, answer, conversation_id, end_reason, progress, started_at, media_at, answered_at,
         ended_at, duration_seconds, summary)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
-    ON CONFLICT (provider, provider_call_id) WHERE provider_call_id IS NOT NULL DO NOTHING";
+    ON CONFLICT (provider, provider_call_id) WHERE provider_call_id IS NOT NULL DO NOTHING"
+    };
+}
+
+/// A call and its first event, in one trip to the database; what is known already is left alone, with its events.
+pub(super) const ADD: Dialects = Dialects {
+    sqlite: concat!(
+        add!(),
+        "; INSERT INTO call_events (tenant_id, call_id, sequence, at, body) SELECT $1, $2, 1, $17, $23 WHERE changes() > 0"
+    ),
+    postgres: concat!(
+        "WITH added AS (",
+        add!(),
+        " RETURNING tenant_id, id) INSERT INTO call_events (tenant_id, call_id, sequence, at, body)
+        SELECT tenant_id, id, 1, $17, $23 FROM added"
+    ),
+};
 
 /// The media socket that was let in stays in, even if this writer read the call before it came.
-pub(super) const UPDATE: &str = "
+const UPDATE: &str = "
     UPDATE calls SET direction = $3, status = $4, live = $5, caller = $6, callee = $7, number_id = $8, agent_id = $9,
         agent_version = $10, provider = $11, provider_call_id = $12, answer = $13, conversation_id = $14,
         end_reason = $15, progress = $16, started_at = $17, media_at = coalesce(media_at, $18), answered_at = $19,
         ended_at = $20, duration_seconds = $21, summary = $22
     WHERE tenant_id = $1 AND id = $2";
 
-/// Runs [`ADD`] or [`UPDATE`]; how many rows it changed.
-pub(super) async fn write(
+/// Runs a statement with every column of the call bound, `$1` to `$22`, and what else it needs; how many rows it changed.
+macro_rules! write_row {
+    ($tx:expr, $operation:expr, $sql:expr, $tenant:expr, $call:expr $(, $more:expr)*) => {{
+        let (tenant, call) = ($tenant, $call);
+        execute!(
+            $tx,
+            $operation,
+            $sql,
+            tenant,
+            call.id.as_uuid(),
+            word(&call.direction),
+            call.status.as_str(),
+            !call.status.is_terminal(),
+            &call.from,
+            &call.to,
+            call.number.map(NumberId::as_uuid),
+            call.agent.map(|(agent, _)| agent.as_uuid()),
+            call.agent.map(|(_, version)| i64::from(version)),
+            &call.provider,
+            call.provider_call.as_ref().map(ProviderCallId::as_str),
+            call.answer.as_ref().map(Json),
+            call.conversation.as_ref().map(ConversationId::as_str),
+            call.end_reason.map(EndReason::as_str),
+            call.progress.map(i64::from),
+            call.started_at.as_microsecond(),
+            micros(call.media_at),
+            micros(call.answered_at),
+            micros(call.ended_at),
+            call.duration_seconds.map(i64::from),
+            call.summary.as_deref(),
+            $($more,)*
+        )
+    }};
+}
+
+/// Writes a fresh call and its first event; whether it was fresh.
+pub(super) async fn add(
     tx: &mut Tx,
     operation: &'static str,
-    sql: &'static str,
+    tenant: Uuid,
+    call: &Call,
+    first: &CallEventKind,
+) -> Result<bool, StoreError> {
+    let sql = ADD.of(tx);
+    Ok(write_row!(tx, operation, sql, tenant, call, Json(first))? > 0)
+}
+
+/// Writes a call back; how many rows that changed.
+pub(super) async fn update(
+    tx: &mut Tx,
+    operation: &'static str,
     tenant: Uuid,
     call: &Call,
 ) -> Result<u64, StoreError> {
-    execute!(
-        tx,
-        operation,
-        sql,
-        tenant,
-        call.id.as_uuid(),
-        word(&call.direction),
-        call.status.as_str(),
-        !call.status.is_terminal(),
-        &call.from,
-        &call.to,
-        call.number.map(NumberId::as_uuid),
-        call.agent.map(|(agent, _)| agent.as_uuid()),
-        call.agent.map(|(_, version)| i64::from(version)),
-        &call.provider,
-        call.provider_call.as_ref().map(ProviderCallId::as_str),
-        call.answer.as_ref().map(Json),
-        call.conversation.as_ref().map(ConversationId::as_str),
-        call.end_reason.map(EndReason::as_str),
-        call.progress.map(i64::from),
-        call.started_at.as_microsecond(),
-        micros(call.media_at),
-        micros(call.answered_at),
-        micros(call.ended_at),
-        call.duration_seconds.map(i64::from),
-        call.summary.as_deref(),
-    )
+    write_row!(tx, operation, UPDATE, tenant, call)
 }
