@@ -225,7 +225,7 @@ pub trait NumberProvider: fmt::Debug + Send + Sync + 'static {
     async fn search(&self, query: &NumberQuery) -> Result<Vec<AvailableNumber>, ProviderError>;
 
     /// Buys exactly this number. Never sent twice: after a failure whose recovery is
-    /// [`Reconcile`](super::Recovery::Reconcile) the caller looks with [`find`](Self::find) first.
+    /// [`Reconcile`](crate::provider::Recovery::Reconcile) the caller looks with [`find`](Self::find) first.
     async fn buy(&self, order: &NumberOrder) -> Result<ProviderNumber, ProviderError>;
 
     /// The number as the account holds it, if it does.
