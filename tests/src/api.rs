@@ -48,8 +48,13 @@ impl Api {
     }
 
     /// Where a path of the service is.
+    ///
+    /// # Panics
+    /// When it is not a path.
     pub fn url(&self, path: &str) -> Url {
-        self.base.join(path).expect("paths of the service are well-formed")
+        self.base
+            .join(path)
+            .expect("paths of the service are well-formed")
     }
 
     /// A request that is yet to be sent.
@@ -98,7 +103,12 @@ impl Api {
     /// `POST` with an `Idempotency-Key`.
     pub async fn post_once(&self, path: &str, key: &str, body: &Value) -> Answer {
         let key_header = HeaderName::from_static("idempotency-key");
-        Answer::of(self.request(Method::POST, path).header(key_header, key).json(body)).await
+        Answer::of(
+            self.request(Method::POST, path)
+                .header(key_header, key)
+                .json(body),
+        )
+        .await
     }
 }
 
@@ -116,10 +126,6 @@ impl Answer {
     ///
     /// # Panics
     /// When there is no answer, or it is a failure without a problem that names a code and a request id.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is a client of the service, not a part of it"
-    )]
     pub async fn of(request: RequestBuilder) -> Self {
         let (client, request) = request.build_split();
         let request = request.expect("the request is well-formed");
@@ -146,7 +152,9 @@ impl Answer {
     }
 
     fn check_problem(&self) {
-        let Self { what, status, text, .. } = self;
+        let Self {
+            what, status, text, ..
+        } = self;
         assert_eq!(
             self.header("content-type"),
             "application/problem+json",

@@ -9,8 +9,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use voice_saas_axum::{ApiState, RateLimits};
 use voice_saas_core::{
-    VoiceSaas,
-    app::Settings,
+    Settings, VoiceSaas,
     auth::SecretKey,
     job::{Job, JobState},
     page::PageRequest,
@@ -18,17 +17,14 @@ use voice_saas_core::{
 };
 use voice_saas_providers::{
     elevenlabs::{AttachMode, ElevenLabs},
-    emulator::{CallReport, CallerAudio, Emulator, EmulatorConfig, Fault, FaultKind, Operation, PlaceCall, Script},
+    emulator::{
+        CallReport, CallerAudio, Emulator, EmulatorConfig, Fault, FaultKind, Operation, PlaceCall, Script,
+    },
     sql::testing::FreshPostgres,
     twilio::{Twilio, sign_for_tests},
 };
 
-use crate::{
-    Answer, Api, Database, TestUser,
-    clock::TestClock,
-    database::FreshDatabase,
-    wait::eventually,
-};
+use crate::{Answer, Api, Database, TestUser, clock::TestClock, database::FreshDatabase, wait::eventually};
 
 /// What operators present.
 pub const OPERATOR_TOKEN: &str = "the operator token of the tests";
@@ -233,7 +229,10 @@ impl TestApp {
     /// # Panics
     /// When there is no such call.
     pub async fn wait_for_call(&self, sid: &str) -> CallReport {
-        self.emulator.wait_for_call(sid).await.expect("the call was placed")
+        self.emulator
+            .wait_for_call(sid)
+            .await
+            .expect("the call was placed")
     }
 
     /// Somebody calls this number, and the call ends.

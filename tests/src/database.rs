@@ -25,7 +25,9 @@ pub(crate) struct FreshDatabase {
 
 impl fmt::Debug for FreshDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FreshDatabase").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("FreshDatabase")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
     }
 }
 
@@ -36,12 +38,18 @@ impl Database {
             Self::Sqlite => {
                 let memory = SecretString::from("sqlite::memory:");
                 let store = sql::connect(&memory).await.expect("a database in memory opens");
-                Some(FreshDatabase { store, postgres: None })
+                Some(FreshDatabase {
+                    store,
+                    postgres: None,
+                })
             }
             Self::Postgres => {
                 let fresh = Arc::new(FreshPostgres::create().await?);
                 let store: Arc<dyn Store> = fresh.clone();
-                Some(FreshDatabase { store, postgres: Some(fresh) })
+                Some(FreshDatabase {
+                    store,
+                    postgres: Some(fresh),
+                })
             }
         }
     }

@@ -110,12 +110,18 @@ impl TestUser {
     }
 
     /// All calls, newest first.
+    ///
+    /// # Panics
+    /// When the answer is no list.
     pub async fn calls(&self) -> Vec<Value> {
         let listed = self.get("/v1/calls").await.ok(200);
         listed["data"].as_array().expect("a list").clone()
     }
 
     /// The id of the only call, as soon as there is one.
+    ///
+    /// # Panics
+    /// When there are several, or none comes.
     pub async fn the_call(&self) -> String {
         eventually("a call", async || {
             let calls = self.calls().await;
@@ -154,11 +160,17 @@ impl TestUser {
     }
 
     /// The events of a call, from its beginning until its end, as they are sent.
+    ///
+    /// # Panics
+    /// When the answer is no stream of events.
     pub async fn events(&self, id: &str) -> Vec<Value> {
         let stream = self.get(&format!("/v1/calls/{id}/events")).await;
         assert_eq!(stream.status(), 200);
         assert_eq!(stream.header("content-type"), "text/event-stream");
-        let data = stream.text().lines().filter_map(|line| line.strip_prefix("data: "));
+        let data = stream
+            .text()
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "));
         data.map(|data| serde_json::from_str(data).expect("an event is JSON"))
             .collect()
     }
@@ -166,7 +178,10 @@ impl TestUser {
 
 /// The kinds of events, in order.
 pub fn kinds(events: &[Value]) -> Vec<&str> {
-    events.iter().map(|event| event["type"].as_str().unwrap_or("?")).collect()
+    events
+        .iter()
+        .map(|event| event["type"].as_str().unwrap_or("?"))
+        .collect()
 }
 
 /// The first event of a kind.

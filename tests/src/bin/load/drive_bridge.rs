@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 use voice_saas_core::clock::Ambient;
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     leg::{Leg, Listened},
     pacer::{Clock, Pacer, Spoken, Voice},
     platform::Platform,
-    process::Usage,
+    process::{Cores, Moment},
     report::Report,
     stats::{Times, milliseconds, number},
     webhook::{Forge, media_path},
@@ -80,8 +80,8 @@ pub(crate) struct DriveBridge {
 }
 
 impl DriveBridge {
-    fn used(&self) -> Result<Option<Usage>, Failure> {
-        self.server_pid.map(|pid| Usage::of(&pid.to_string())).transpose()
+    fn moment(&self) -> Result<Moment, Failure> {
+        Moment::now(self.server_pid)
     }
 
     fn turn(&self) -> Option<Duration> {
@@ -128,21 +128,32 @@ impl Callers {
             Some(webhooks) => {
                 let answer = webhooks.exchange(&webhook.request).await?;
                 let path = media_path(&answer.body).filter(|_| answer.status == 200);
-                path.ok_or_else(|| format!("{} {}", answer.status, answer.body))?.to_owned()
+                path.ok_or_else(|| format!("{} {}", answer.status, answer.body))?
+                    .to_owned()
             }
             None => "/media".to_owned(),
         };
         let call = u32::try_from(self.legs.len())?;
         let (leg, voice) = Leg::open(call, self.server, &path, &webhook.call_sid).await?;
-        self.legs.push(tokio::spawn(leg.listen(Arc::clone(&self.clock), self.longest)));
+        self.legs
+            .push(tokio::spawn(leg.listen(Arc::clone(&self.clock), self.longest)));
         self.pacer.add(voice)
     }
 
     /// Lets the last frames arrive, hangs up, and waits until every socket is closed.
     async fn finish(self) -> Result<Ended, Failure> {
-        let Spoken { sent, refused, late, voices } = self.pacer.finish()?;
+        let Spoken {
+            sent,
+            refused,
+            late,
+            voices,
+        } = self.pacer.finish()?;
         tokio::time::sleep(LAST_FRAMES).await;
-        let unheard = voices.into_iter().map(Voice::hang_up).filter(|said| !said).count();
+        let unheard = voices
+            .into_iter()
+            .map(Voice::hang_up)
+            .filter(|said| !said)
+            .count();
         let mut ended = Ended {
             sent: sent.iter().map(|sent| u64::from(*sent)).sum(),
             refused: refused + u64::try_from(unheard)?,
@@ -156,7 +167,10 @@ impl Callers {
             Through::Bridge => Connection::open(self.server).await?.get("/metrics").await?.body,
             Through::Relay | Through::Direct => String::new(),
         };
-        ended.complaints = COMPLAINTS.iter().map(|name| counter(&metrics, name)).sum();
+        ended.complaints = COMPLAINTS
+            .iter()
+            .map(|name| counter(&metrics, name))
+            .fold(0.0, |sum, count| sum + count);
         Ok(ended)
     }
 }
@@ -198,10 +212,10 @@ impl Ended {
     }
 }
 
-/// What the server and the load used while it counted.
+/// What was used while it counted.
 struct Used {
-    server: Option<(Usage, Usage)>,
-    own: (Usage, Usage),
+    cores: Cores,
+    /// The server's memory, in kibibytes.
     samples: Vec<u64>,
 }
 
@@ -209,20 +223,19 @@ struct Used {
 async fn carry(args: &DriveBridge, clock: &Clock) -> Result<Used, Failure> {
     tokio::time::sleep(SETTLE).await;
     clock.count();
-    let (server, own) = (args.used()?, Usage::own()?);
+    let before = args.moment()?;
     let mut samples = Vec::new();
-    let end = tokio::time::Instant::now() + Duration::from_secs(args.seconds.into());
-    while tokio::time::Instant::now() < end {
-        tokio::time::sleep_until(end.min(tokio::time::Instant::now() + SAMPLE)).await;
-        samples.extend(args.used()?.map(|used| used.kibibytes));
+    let end = Instant::now() + Duration::from_secs(args.seconds.into());
+    loop {
+        tokio::time::sleep_until(end.min(Instant::now() + SAMPLE)).await;
+        let now = args.moment()?;
+        samples.extend(now.server.map(|used| used.kibibytes));
+        if Instant::now() >= end {
+            clock.count_no_more();
+            let cores = now.since(&before);
+            return Ok(Used { cores, samples });
+        }
     }
-    let used = Used {
-        server: server.zip(args.used()?),
-        own: (own, Usage::own()?),
-        samples,
-    };
-    clock.count_no_more();
-    Ok(used)
 }
 
 /// Plays callers and agents. Whether every frame came back as it was sent.
@@ -235,7 +248,7 @@ pub(crate) async fn drive(args: DriveBridge) -> Result<bool, Failure> {
     // What the first call brings into memory for good is not what a call costs.
     callers.call().await?;
     tokio::time::sleep(SETTLE).await;
-    let with_one_call = args.used()?;
+    let with_one_call = args.moment()?.server;
 
     let mut beat = tokio::time::interval(Duration::from_secs(1) / args.ramp);
     for _ in 1..args.calls {
@@ -245,7 +258,7 @@ pub(crate) async fn drive(args: DriveBridge) -> Result<bool, Failure> {
     let used = carry(&args, &callers.clock).await?;
     let mut ended = callers.finish().await?;
     tokio::time::sleep(REST).await;
-    let rested = args.used()?;
+    let rested = args.moment()?.server;
 
     let late = std::mem::take(&mut ended.late).summary();
     let round_trips = std::mem::take(&mut ended.round_trips).summary();
@@ -269,7 +282,8 @@ pub(crate) async fn drive(args: DriveBridge) -> Result<bool, Failure> {
         .with_times("round_trip", &round_trips)
         .with_number("load_late_p50_ms", milliseconds(late.p50))
         .with_number("load_late_p99_ms", milliseconds(late.p99))
-        .with_number("load_cores", cores(used.own, seconds));
+        .with_number("load_cores", used.cores.load)
+        .with_number("other_cores", used.cores.others);
     if let Some(baseline) = baseline {
         for quantile in ["p50", "p99", "p999"] {
             let name = format!("round_trip_{quantile}_ms");
@@ -278,24 +292,22 @@ pub(crate) async fn drive(args: DriveBridge) -> Result<bool, Failure> {
             report = report.with_number(&format!("added_{quantile}_ms"), added.0 - added.1);
         }
     }
-    if let (Some(server), Some(one), Some(rested)) = (used.server, with_one_call, rested) {
-        let cores = cores(server, seconds);
-        let grown = server.1.kibibytes.saturating_sub(one.kibibytes);
+    if let (Some(cores), Some(one), Some(rested)) = (used.cores.server, with_one_call, rested) {
+        let last = used.samples.last().copied().unwrap_or(0);
+        let grown = number(last.saturating_sub(one.kibibytes));
         report = report
             .with_number("server_cores", cores)
-            .with_number("server_cpu_ms_per_call_minute", cores * 60_000.0 / f64::from(args.calls))
+            .with_number(
+                "server_cpu_ms_per_call_minute",
+                cores * 60_000.0 / f64::from(args.calls),
+            )
             .with("rss_one_call_kib", one.kibibytes)
             .with("rss_samples_kib", used.samples)
             .with("rss_rested_kib", rested.kibibytes)
-            .with_number("rss_kib_per_call", number(grown) / f64::from(args.calls - 1).max(1.0));
+            .with_number("rss_kib_per_call", grown / f64::from(args.calls - 1).max(1.0));
     }
     println!("{report}");
     Ok(ended.is_right())
-}
-
-/// The processors that were busy all the time, had they been busy at once.
-fn cores((before, after): (Usage, Usage), seconds: f64) -> f64 {
-    after.processor.saturating_sub(before.processor).as_secs_f64() / seconds
 }
 
 #[cfg(test)]
@@ -326,14 +338,5 @@ mod tests {
             spoil(&mut ended);
             assert!(!ended.is_right());
         }
-    }
-
-    #[test]
-    fn half_a_core_is_half_the_time() {
-        let usage = |seconds| Usage {
-            processor: Duration::from_secs(seconds),
-            kibibytes: 0,
-        };
-        assert!((cores((usage(1), usage(6)), 10.0) - 0.5).abs() < f64::EPSILON);
     }
 }

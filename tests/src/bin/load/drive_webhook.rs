@@ -17,9 +17,9 @@ use voice_saas_core::clock::Ambient;
 use crate::{
     Failure,
     http1::{Answer, Connection},
-    process::Usage,
+    process::Moment,
     report::Report,
-    stats::{Times, milliseconds, number},
+    stats::{Times, number},
     webhook::{Forge, media_path},
 };
 
@@ -106,13 +106,17 @@ impl Schedule {
     }
 }
 
+/// When requests are due before `end`, since the start.
+fn steps(rate: u32, end: Duration) -> impl Iterator<Item = Duration> {
+    (0_u32..)
+        .map(move |turn| Duration::from_secs(turn.into()) / rate)
+        .take_while(move |step| *step < end)
+}
+
 /// Says when requests are due. A thread of its own sleeps more exactly than a runtime does, and is late for nobody.
 fn pace(rate: u32, start: Instant, end: Instant, due: &UnboundedSender<Instant>) {
-    for turn in 0_u32.. {
-        let next = start + Duration::from_secs(turn.into()) / rate;
-        if next >= end {
-            return;
-        }
+    for step in steps(rate, end.saturating_duration_since(start)) {
+        let next = start + step;
         thread::sleep(next.saturating_duration_since(Instant::now()));
         if due.send(next).is_err() {
             return;
@@ -180,8 +184,7 @@ async fn exchange(
 
 /// Puts load on the voice webhook. Whether every answer was right.
 pub(crate) async fn drive(args: DriveWebhook) -> Result<bool, Failure> {
-    let seed = u64::from_le_bytes(Ambient::system().random());
-    let forge = Forge::new(seed, args.numbers);
+    let forge = Forge::new(u64::from_le_bytes(Ambient::system().random()), args.numbers);
     let start = Instant::now() + Duration::from_millis(100);
     let counted_from = start + WARM_UP;
     let end = counted_from + Duration::from_secs(args.seconds.into());
@@ -203,11 +206,10 @@ pub(crate) async fn drive(args: DriveWebhook) -> Result<bool, Failure> {
         .map(|worker| tokio::spawn(work(schedule.clone(), forge.worker(worker.into()))))
         .collect();
 
-    let server = || args.server_pid.map(|pid| Usage::of(&pid.to_string())).transpose();
     tokio::time::sleep_until(counted_from.into()).await;
-    let (server_before, own_before) = (server()?, Usage::own()?);
+    let before = Moment::now(args.server_pid)?;
     tokio::time::sleep_until(end.into()).await;
-    let (server_after, own_after) = (server()?, Usage::own()?);
+    let after = Moment::now(args.server_pid)?;
 
     let mut seen = Seen::default();
     for worker in workers {
@@ -235,16 +237,20 @@ pub(crate) async fn drive(args: DriveWebhook) -> Result<bool, Failure> {
         .with("unsent", unsent)
         .with_number("per_second", counted / seconds)
         .with_times("latency", &times);
-    if let (Some(before), Some(after)) = (server_before, server_after) {
-        let used = after.processor.saturating_sub(before.processor);
+    let cores = after.since(&before);
+    if let (Some(used), Some(before), Some(after)) = (cores.server, before.server, after.server) {
         report = report
-            .with_number("server_cores", used.as_secs_f64() / seconds)
-            .with_number("server_cpu_ms_per_call", milliseconds(used) / counted.max(1.0))
+            .with_number("server_cores", used)
+            .with_number(
+                "server_cpu_ms_per_call",
+                used * seconds * 1_000.0 / counted.max(1.0),
+            )
             .with("server_rss_before_kib", before.kibibytes)
             .with("server_rss_after_kib", after.kibibytes);
     }
-    let own = own_after.processor.saturating_sub(own_before.processor);
-    report = report.with_number("load_cores", own.as_secs_f64() / seconds);
+    report = report
+        .with_number("load_cores", cores.load)
+        .with_number("other_cores", cores.others);
     println!("{report}");
     if let Some(failure) = &seen.first_failure {
         eprintln!("the first wrong answer: {failure}");
@@ -267,11 +273,7 @@ mod tests {
 
     #[test]
     fn requests_are_due_in_equal_steps() {
-        let (sender, mut receiver) = unbounded_channel();
-        let start = Instant::now();
-        pace(1_000, start, start + Duration::from_millis(5), &sender);
-        drop(sender);
-        let due: Vec<_> = std::iter::from_fn(|| receiver.blocking_recv()).map(|due| due - start).collect();
+        let due: Vec<_> = steps(1_000, Duration::from_millis(5)).collect();
         assert_eq!(due, (0..5).map(Duration::from_millis).collect::<Vec<_>>());
     }
 }

@@ -17,7 +17,10 @@ const MARK: [u8; 2] = [0xa5, 0x5a];
 
 /// The rest of the frame, which is the same in all: a noise, so that nothing is gained by it.
 static REST: LazyLock<String> = LazyLock::new(|| {
-    let noise: Vec<u8> = (0_u8..).take(BYTES - STAMP_BYTES).map(|place| place.wrapping_mul(73)).collect();
+    let noise: Vec<u8> = (0_u8..)
+        .take(BYTES - STAMP_BYTES)
+        .map(|place| place.wrapping_mul(73))
+        .collect();
     STANDARD.encode(noise)
 });
 
@@ -39,7 +42,9 @@ impl Stamp {
         bytes[8..16].copy_from_slice(&nanos.to_le_bytes());
         bytes[16..].copy_from_slice(&MARK);
         let mut text = [0; STAMP];
-        STANDARD.encode_slice(bytes, &mut text).expect("18 bytes are 24 characters");
+        STANDARD
+            .encode_slice(bytes, &mut text)
+            .expect("18 bytes are 24 characters");
         text
     }
 
@@ -72,7 +77,10 @@ pub(crate) fn put_media(out: &mut String, stream: &str, stamp: Stamp) {
 
 /// The text between `before` and the next quote.
 pub(crate) fn quoted<'a>(message: &'a [u8], before: &[u8]) -> Option<&'a [u8]> {
-    let start = message.windows(before.len()).position(|window| window == before)? + before.len();
+    let start = message
+        .windows(before.len())
+        .position(|window| window == before)?
+        + before.len();
     let len = message[start..].iter().position(|byte| *byte == b'"')?;
     Some(&message[start..start + len])
 }
@@ -90,7 +98,9 @@ pub(crate) enum Heard {
 pub(crate) fn hear(message: &[u8]) -> Heard {
     let audio = quoted(message, br#""payload":""#).and_then(|audio| audio.split_at_checked(STAMP));
     match audio {
-        Some((stamp, rest)) if rest == REST.as_bytes() => Stamp::decode(stamp).map_or(Heard::Wrong, Heard::Frame),
+        Some((stamp, rest)) if rest == REST.as_bytes() => {
+            Stamp::decode(stamp).map_or(Heard::Wrong, Heard::Frame)
+        }
         _ => Heard::Wrong,
     }
 }
@@ -137,9 +147,17 @@ mod tests {
         let mut message = String::new();
         put_media(&mut message, "MZ1", STAMP);
         let json: serde_json::Value = serde_json::from_str(&message).unwrap();
-        assert_eq!((&json["event"], &json["streamSid"]), (&"media".into(), &"MZ1".into()));
-        assert_eq!((&json["sequenceNumber"], &json["media"]["timestamp"]), (&"302".into(), &"6000".into()));
-        let audio = STANDARD.decode(json["media"]["payload"].as_str().unwrap()).unwrap();
+        assert_eq!(
+            (&json["event"], &json["streamSid"]),
+            (&"media".into(), &"MZ1".into())
+        );
+        assert_eq!(
+            (&json["sequenceNumber"], &json["media"]["timestamp"]),
+            (&"302".into(), &"6000".into())
+        );
+        let audio = STANDARD
+            .decode(json["media"]["payload"].as_str().unwrap())
+            .unwrap();
         assert_eq!(audio.len(), BYTES);
         assert_eq!(hear(message.as_bytes()), Heard::Frame(STAMP));
     }
@@ -154,7 +172,12 @@ mod tests {
             spoiled[place] = if spoiled[place] == b'A' { b'B' } else { b'A' };
             assert_ne!(hear(&spoiled), Heard::Frame(STAMP), "{place}");
         }
-        for other in [r#"{"event":"clear"}"#, r#"{"payload":"abc"}"#, r#"{"payload":"abc"#, ""] {
+        for other in [
+            r#"{"event":"clear"}"#,
+            r#"{"payload":"abc"}"#,
+            r#"{"payload":"abc"#,
+            "",
+        ] {
             assert_eq!(hear(other.as_bytes()), Heard::Wrong);
         }
     }

@@ -37,8 +37,14 @@ impl<'a> Head<'a> {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
-        let mut headers = self.text.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
-        headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        let mut headers = self
+            .text
+            .split("\r\n")
+            .skip(1)
+            .filter_map(|line| line.split_once(':'));
+        headers
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
     }
 
     pub(crate) fn status(&self) -> Result<u16, Failure> {
@@ -47,7 +53,9 @@ impl<'a> Head<'a> {
     }
 
     fn body_len(&self) -> Result<usize, Failure> {
-        let len = self.header("content-length").ok_or("an HTTP answer without content-length")?;
+        let len = self
+            .header("content-length")
+            .ok_or("an HTTP answer without content-length")?;
         Ok(len.parse()?)
     }
 }
@@ -107,15 +115,20 @@ impl Connection {
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Result<Answer, Failure> {
-        self.exchange(format!("GET {path} HTTP/1.1\r\nhost: load\r\n\r\n").as_bytes()).await
+        self.exchange(format!("GET {path} HTTP/1.1\r\nhost: load\r\n\r\n").as_bytes())
+            .await
     }
 }
 
 /// The sum of a counter over all its labels, in Prometheus' text; what nobody counted yet is zero.
 pub(crate) fn counter(metrics: &str, name: &str) -> f64 {
     let samples = metrics.lines().filter_map(|line| line.strip_prefix(name));
-    let values = samples.filter(|rest| rest.starts_with(['{', ' '])).filter_map(|rest| rest.rsplit(' ').next());
-    values.filter_map(|value| value.parse::<f64>().ok()).sum()
+    let values = samples
+        .filter(|rest| rest.starts_with(['{', ' ']))
+        .filter_map(|rest| rest.rsplit(' ').next());
+    values
+        .filter_map(|value| value.parse::<f64>().ok())
+        .fold(0.0, |sum, value| sum + value)
 }
 
 #[cfg(test)]
@@ -136,15 +149,21 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        for wrong in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1\r\ncontent-length: 0\r\n\r\n", "x y\r\n\r\n"] {
+        for wrong in [
+            "HTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
+            "x y\r\n\r\n",
+        ] {
             assert!(answer(wrong.as_bytes()).is_err(), "{wrong}");
         }
-        assert!(Head::read(&[b'x'; 70_000]).is_err());
+        assert!(Head::read(&vec![b'x'; 70_000]).is_err());
     }
 
     #[test]
     fn headers_are_found_in_any_case() {
-        let head = Head::read(b"GET /a?b HTTP/1.1\r\nSec-WebSocket-Key:  abc \r\n\r\nrest").unwrap().unwrap();
+        let head = Head::read(b"GET /a?b HTTP/1.1\r\nSec-WebSocket-Key:  abc \r\n\r\nrest")
+            .unwrap()
+            .unwrap();
         assert_eq!(head.first_line(), "GET /a?b HTTP/1.1");
         assert_eq!(head.header("sec-websocket-key"), Some("abc"));
         assert_eq!(head.header("host"), None);

@@ -43,7 +43,11 @@ impl Leg {
         let inbox = websocket::connect(&mut stream, path).await?;
         let stream_sid = format!("MZ{call:032x}");
         let mut out = Vec::new();
-        put_text(&mut out, br#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#, Side::Client);
+        put_text(
+            &mut out,
+            br#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#,
+            Side::Client,
+        );
         let start = format!(
             r#"{{"event":"start","sequenceNumber":"1","streamSid":"{stream_sid}","start":{{"accountSid":"{ACCOUNT_SID}","streamSid":"{stream_sid}","callSid":"{call_sid}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}},"customParameters":{{}}}}}}"#
         );

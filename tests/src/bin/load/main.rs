@@ -79,7 +79,10 @@ fn run(command: Command) -> Result<bool, Failure> {
 
 /// Runs a server as `#[tokio::main]` would on a machine of one core.
 fn served(server: impl Future<Output = Result<(), Failure>> + Send + 'static) -> Result<bool, Failure> {
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
     // As a task: the thread that blocks here would otherwise be a second one that serves.
     runtime.block_on(async { tokio::spawn(server).await? })?;
     Ok(true)

@@ -129,7 +129,7 @@ impl Platform {
                 && now >= due
             {
                 next_turn = Some(now + turn);
-                agent.tell()?;
+                agent.tell();
             }
             stream.write_all(&agent.out).await?;
             agent.out.clear();
@@ -174,13 +174,16 @@ impl Agent {
 
     fn ping(&mut self) -> Result<(), Failure> {
         let event = self.event;
-        write!(self.text, r#"{{"ping_event":{{"event_id":{event},"ping_ms":null}},"type":"ping"}}"#)?;
+        write!(
+            self.text,
+            r#"{{"ping_event":{{"event_id":{event},"ping_ms":null}},"type":"ping"}}"#
+        )?;
         self.put();
         Ok(())
     }
 
     /// A turn of the conversation, with what either side said.
-    fn tell(&mut self) -> Result<(), Failure> {
+    fn tell(&mut self) {
         self.text.push_str(
             r#"{"user_transcription_event":{"user_transcript":"Can I have a table for two at eight, please?"},"type":"user_transcript"}"#,
         );
@@ -189,7 +192,6 @@ impl Agent {
             r#"{"agent_response_event":{"agent_response":"Of course. A table for two at eight. May I have your name?"},"type":"agent_response"}"#,
         );
         self.put();
-        Ok(())
     }
 }
 
@@ -210,7 +212,10 @@ async fn echo(mut stream: TcpStream, mut inbox: Inbox) -> Result<(), Failure> {
                 let audio = std::str::from_utf8(audio)?;
                 let stream = quoted(message, br#""streamSid":""#).ok_or("media without a stream")?;
                 let stream = std::str::from_utf8(stream)?;
-                write!(text, r#"{{"event":"media","streamSid":"{stream}","media":{{"payload":"{audio}"}}}}"#)?;
+                write!(
+                    text,
+                    r#"{{"event":"media","streamSid":"{stream}","media":{{"payload":"{audio}"}}}}"#
+                )?;
                 put_text(&mut out, text.as_bytes(), Side::Server);
                 text.clear();
             } else if message.starts_with(br#"{"event":"stop""#) {
@@ -251,7 +256,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_agent_greets_and_then_says_what_it_hears() {
-        let platform = Platform::start("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+        let platform = Platform::start("127.0.0.1:0".parse().unwrap(), None)
+            .await
+            .unwrap();
         let mut stream = TcpStream::connect(platform.address()).await.unwrap();
         let path = format!("{CONVERSATION}agent_id=a");
         let mut inbox = websocket::connect(&mut stream, &path).await.unwrap();
@@ -262,12 +269,17 @@ mod tests {
         say(&mut stream, r#"{"user_audio_chunk":"abcd"}"#).await;
         let audio = text(&mut inbox, &mut stream).await;
         let audio: serde_json::Value = serde_json::from_str(&audio).unwrap();
-        assert_eq!((&audio["type"], &audio["audio_event"]["audio_base_64"]), (&"audio".into(), &"abcd".into()));
+        assert_eq!(
+            (&audio["type"], &audio["audio_event"]["audio_base_64"]),
+            (&"audio".into(), &"abcd".into())
+        );
     }
 
     #[tokio::test]
     async fn a_caller_without_a_bridge_hears_its_own_frames() {
-        let platform = Platform::start("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+        let platform = Platform::start("127.0.0.1:0".parse().unwrap(), None)
+            .await
+            .unwrap();
         let mut stream = TcpStream::connect(platform.address()).await.unwrap();
         let mut inbox = websocket::connect(&mut stream, "/media").await.unwrap();
         let stamp = Stamp {
@@ -278,6 +290,9 @@ mod tests {
         let mut message = String::new();
         put_media(&mut message, "MZ1", stamp);
         say(&mut stream, &message).await;
-        assert_eq!(hear(text(&mut inbox, &mut stream).await.as_bytes()), Heard::Frame(stamp));
+        assert_eq!(
+            hear(text(&mut inbox, &mut stream).await.as_bytes()),
+            Heard::Frame(stamp)
+        );
     }
 }

@@ -89,7 +89,9 @@ pub(crate) struct ServeBridge {
 
 /// Serves webhooks of calls whose agents never come.
 pub(crate) async fn webhook(args: ServeWebhook) -> Result<(), Failure> {
-    args.service.run(|app| Ok(app.with_voice_agents(SilentAgents))).await
+    args.service
+        .run(|app| Ok(app.with_voice_agents(SilentAgents)))
+        .await
 }
 
 /// Serves whole calls.
@@ -104,7 +106,9 @@ pub(crate) async fn bridge(args: ServeBridge) -> Result<(), Failure> {
 /// The carrier's adapter; nothing here makes it send a request.
 pub(crate) fn twilio() -> Result<Twilio, ProviderError> {
     let public_url = Url::parse(PUBLIC_URL).expect("a constant that is a URL");
-    Twilio::builder(ACCOUNT_SID, AUTH_TOKEN.into()).with_public_url(public_url).build()
+    Twilio::builder(ACCOUNT_SID, AUTH_TOKEN.into())
+        .with_public_url(public_url)
+        .build()
 }
 
 impl Service {
@@ -117,7 +121,8 @@ impl Service {
         }
         let store: Arc<dyn Store> = sql::connect(&SecretString::from(self.database)).await?;
         seed(&*store, self.numbers).await?;
-        let app = VoiceSaas::builder(store, SecretKey::new([7; 32])?, PUBLIC_URL.parse()?).with_telephony(twilio()?);
+        let app = VoiceSaas::builder(store, SecretKey::new([7; 32])?, PUBLIC_URL.parse()?)
+            .with_telephony(twilio()?);
         let app = with_agents(app)?.build();
 
         let listener = self.listening.bind().await?;

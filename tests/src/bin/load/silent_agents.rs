@@ -18,7 +18,11 @@ pub(crate) struct SilentAgents;
 
 impl SilentAgents {
     fn refuse<T>(operation: &'static str) -> Result<T, ProviderError> {
-        Err(ProviderError::new(elevenlabs::NAME, operation, ErrorKind::Unsupported))
+        Err(ProviderError::new(
+            elevenlabs::NAME,
+            operation,
+            ErrorKind::Unsupported,
+        ))
     }
 }
 

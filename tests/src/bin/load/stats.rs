@@ -30,7 +30,11 @@ impl Times {
 
 /// The place of a quantile among `count` sorted values: that of the smallest one which so many per mille do not exceed.
 fn rank(count: usize, per_mille: usize) -> Option<usize> {
-    (count * per_mille).div_ceil(1_000).max(1).checked_sub(1).filter(|place| *place < count)
+    (count * per_mille)
+        .div_ceil(1_000)
+        .max(1)
+        .checked_sub(1)
+        .filter(|place| *place < count)
 }
 
 /// What is said about times.
@@ -66,10 +70,16 @@ mod tests {
     fn quantiles_are_values_that_were_measured() {
         let ms = Duration::from_millis;
         let thousand = summary((1..=1_000).rev());
-        assert_eq!((thousand.count, thousand.p50, thousand.p99), (1_000, ms(500), ms(990)));
+        assert_eq!(
+            (thousand.count, thousand.p50, thousand.p99),
+            (1_000, ms(500), ms(990))
+        );
         assert_eq!((thousand.p999, thousand.max), (ms(999), ms(1_000)));
         let few = summary([3, 1, 2]);
-        assert_eq!((few.p50, few.p99, few.p999, few.max), (ms(2), ms(3), ms(3), ms(3)));
+        assert_eq!(
+            (few.p50, few.p99, few.p999, few.max),
+            (ms(2), ms(3), ms(3), ms(3))
+        );
     }
 
     #[test]

@@ -89,7 +89,9 @@ fn request(call_sid: &str, from: &str, to: &str) -> Vec<u8> {
         ("ToZip", "07102"),
     ];
     let signature = sign_for_tests(AUTH_TOKEN, &format!("{PUBLIC_URL}{VOICE_PATH}"), &params);
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(params)
+        .finish();
     format!(
         "POST {VOICE_PATH} HTTP/1.1\r\nhost: voice.example.com\r\nuser-agent: TwilioProxy/1.1\r\naccept: \
          */*\r\ncontent-type: application/x-www-form-urlencoded; charset=UTF-8\r\nx-twilio-signature: \

@@ -30,7 +30,7 @@ pub(crate) fn put_text(out: &mut Vec<u8>, text: &[u8], from: Side) {
         Ok(len @ ..=125) => out.push(masked | len),
         _ => {
             let len = u16::try_from(text.len()).expect("all messages here are short");
-            out.push(masked | 126);
+            out.push(masked | 0x7e);
             out.extend_from_slice(&len.to_be_bytes());
         }
     }
@@ -101,9 +101,9 @@ impl Inbox {
             return Ok(None);
         };
         let (len, len_bytes) = match (second & 0x7f, rest) {
-            (127, _) => return Err("a WebSocket message that is too long".into()),
-            (126, &[high, low, ..]) => (usize::from(u16::from_be_bytes([high, low])), 2),
-            (126, _) => return Ok(None),
+            (0x7f, _) => return Err("a WebSocket message that is too long".into()),
+            (0x7e, &[high, low, ..]) => (usize::from(u16::from_be_bytes([high, low])), 2),
+            (0x7e, _) => return Ok(None),
             (len, _) => (usize::from(len), 0),
         };
         let key_bytes = if second & 0x80 == 0 { 0 } else { 4 };
@@ -179,7 +179,12 @@ pub(crate) enum Wanted {
 pub(crate) async fn wanted(inbox: &mut Inbox, stream: &mut TcpStream) -> Result<Option<Wanted>, Failure> {
     inbox
         .head(stream, |head| {
-            let path = head.first_line().split(' ').nth(1).ok_or("no path in an HTTP request")?.to_owned();
+            let path = head
+                .first_line()
+                .split(' ')
+                .nth(1)
+                .ok_or("no path in an HTTP request")?
+                .to_owned();
             Ok(match head.header("sec-websocket-key") {
                 Some(key) => Wanted::Socket {
                     path,
@@ -223,10 +228,18 @@ mod tests {
 
     #[tokio::test]
     async fn what_one_side_puts_the_other_reads_however_it_is_cut() {
-        let messages = [vec![], vec![b'a'; 125], vec![b'b'; 126], vec![b'c'; 3], vec![b'd'; 20_000]];
+        let messages = [
+            vec![],
+            vec![b'a'; 125],
+            vec![b'b'; 126],
+            vec![b'c'; 3],
+            vec![b'd'; 20_000],
+        ];
         for side in [Side::Client, Side::Server] {
             let mut bytes = Vec::new();
-            messages.iter().for_each(|message| put_text(&mut bytes, message, side));
+            for message in &messages {
+                put_text(&mut bytes, message, side);
+            }
             for piece in [1, 7, 4_096, bytes.len()] {
                 assert_eq!(texts(&bytes, piece).await, messages);
             }

@@ -20,7 +20,7 @@ pub(crate) fn number(index: u32) -> String {
     format!("+1{:010}", 2_010_000_000 + u64::from(index))
 }
 
-/// A sequence that looks random and repeats with its seed (SplitMix64).
+/// A sequence that looks random and repeats with its seed (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(u64);
 
