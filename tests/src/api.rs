@@ -38,15 +38,6 @@ impl Api {
         }
     }
 
-    /// The same client without credentials.
-    #[must_use]
-    pub fn without_credentials(&self) -> Self {
-        Self {
-            bearer: None,
-            ..self.clone()
-        }
-    }
-
     /// Where a path of the service is.
     ///
     /// # Panics

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use voice_saas_axum::{ApiState, RateLimits};
 use voice_saas_core::{
-    Settings, VoiceSaas,
+    VoiceSaas,
     auth::SecretKey,
     job::{Job, JobState},
     page::PageRequest,
@@ -34,7 +34,6 @@ pub const OPERATOR_TOKEN: &str = "the operator token of the tests";
 pub struct TestAppBuilder {
     database: Database,
     attach: AttachMode,
-    settings: Settings,
     carrier_token: Option<SecretString>,
 }
 
@@ -43,13 +42,6 @@ impl TestAppBuilder {
     #[must_use]
     pub fn with_attach(mut self, attach: AttachMode) -> Self {
         self.attach = attach;
-        self
-    }
-
-    /// Other times and words.
-    #[must_use]
-    pub fn with_settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(&mut self.settings);
         self
     }
 
@@ -95,7 +87,6 @@ impl TestAppBuilder {
             .with_telephony(twilio)
             .with_voice_agents(elevenlabs)
             .with_ambient(clock.ambient())
-            .with_settings(self.settings)
             .build();
         app.warm_up().await;
 
@@ -121,7 +112,6 @@ impl TestAppBuilder {
             database,
             stop,
             running: vec![server, worker],
-            buried: Vec::new(),
             finished: false,
         })
     }
@@ -138,8 +128,6 @@ pub struct TestApp {
     database: FreshDatabase,
     stop: CancellationToken,
     running: Vec<JoinHandle<()>>,
-    /// Kinds of jobs that the test has killed on purpose.
-    buried: Vec<&'static str>,
     finished: bool,
 }
 
@@ -149,7 +137,6 @@ impl TestApp {
         TestAppBuilder {
             database,
             attach: AttachMode::Bridge,
-            settings: Settings::default(),
             carrier_token: None,
         }
     }
@@ -261,11 +248,6 @@ impl TestApp {
         Answer::of(request.form(form).header("x-twilio-signature", signature)).await
     }
 
-    /// Dead jobs of this kind are what the test is about.
-    pub fn expect_dead_jobs(&mut self, kind: &'static str) {
-        self.buried.push(kind);
-    }
-
     async fn jobs(&self, state: JobState) -> Vec<Job> {
         let mut tx = self
             .app
@@ -292,11 +274,7 @@ impl TestApp {
         })
         .await;
         let dead = self.jobs(JobState::Dead).await;
-        let unexpected: Vec<_> = dead
-            .iter()
-            .filter(|job| !self.buried.contains(&job.kind.as_str()))
-            .collect();
-        assert!(unexpected.is_empty(), "jobs died: {unexpected:#?}");
+        assert!(dead.is_empty(), "jobs died: {dead:#?}");
 
         self.stop.cancel();
         self.app.drain(Duration::from_secs(1)).await;
