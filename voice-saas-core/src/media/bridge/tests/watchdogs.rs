@@ -38,6 +38,7 @@ async fn an_agent_that_says_nothing_is_dead() {
     let mut talk = Talk::started().await;
     talk.lives_for(50).await;
     talk.agent.says(AgentEvent::Idle);
+    talk.goes_on().await;
     talk.lives_for(59).await;
     talk.carrier.says(frame(0));
     advance(SECOND).await;
