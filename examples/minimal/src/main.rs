@@ -1,6 +1,7 @@
 //! voice-saas in a service of your own.
 
 use axum::{Router, routing::get};
+use tokio_util::sync::CancellationToken;
 use voice_saas_axum::ApiState;
 use voice_saas_core::{VoiceSaas, auth::SecretKey};
 use voice_saas_providers::{elevenlabs::ElevenLabs, sql, twilio::Twilio};
@@ -24,7 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         .with_voice_agents(ElevenLabs::builder(setting("--elevenlabs-key")?.into()).build()?)
         .build();
     let worker = app.clone();
-    tokio::spawn(async move { worker.jobs().work(Default::default()).await });
+    tokio::spawn(async move { worker.jobs().work(CancellationToken::new()).await });
 
     let routes = Router::new()
         .route("/", get(|| async { "my own page" }))

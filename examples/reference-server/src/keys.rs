@@ -1,8 +1,9 @@
 //! The service's own secrets in default mode: made once, and kept beside the database, readable by their owner.
 
 use std::{
+    fmt::Write as _,
     fs, io,
-    io::Write,
+    io::Write as _,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -62,11 +63,10 @@ fn database_file(url: &SecretString) -> Option<PathBuf> {
 }
 
 fn fresh() -> SecretString {
-    let hex: String = Ambient::system()
-        .random::<32>()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut hex = String::with_capacity(64);
+    for byte in Ambient::system().random::<32>() {
+        let _ = write!(hex, "{byte:02x}");
+    }
     hex.into()
 }
 

@@ -36,7 +36,7 @@ enum Command {
     Serve,
     /// Run the main job by itself: two tenants, two numbers, two calls at once
     Demo,
-    /// Run the emulated providers alone; a server finds them by EMULATOR_URL
+    /// Run the emulated providers alone; a server finds them by its emulator URL
     Emulator,
     /// Run jobs and serve nothing
     Worker,
@@ -85,11 +85,11 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::serve(settings).await?,
         Command::Worker => {
-            serve::serve(Settings {
+            let settings = Settings {
                 worker: Some("only".to_owned()),
                 ..settings
-            })
-            .await?
+            };
+            serve::serve(settings).await?;
         }
         Command::Demo => return demo::demo(settings).await,
         Command::Emulator => serve::emulator(&settings).await?,

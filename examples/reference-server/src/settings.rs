@@ -33,7 +33,7 @@ macro_rules! settings {
 settings! {
     /// Where the server listens [default: 127.0.0.1:8080]
     bind_addr: SocketAddr = "BIND_ADDR",
-    /// What providers call [default: made from BIND_ADDR]
+    /// What providers call [default: made from the address above]
     public_url: Url = "PUBLIC_URL",
     /// `sqlite:FILE`, `sqlite::memory:` or `postgres://…` [default: sqlite:voice-saas.db]
     database_url: SecretString = "DATABASE_URL",
