@@ -1,13 +1,8 @@
 //! How fast a route is decided: each call, each repeated webhook and each explanation costs one decision.
 
-#![expect(
-    missing_docs,
-    reason = "criterion's macro makes a public function without a doc"
-)]
-
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use voice_saas_core::{call::decide, store::Route, testing::fixtures};
 
 fn typical() -> Route {
@@ -33,5 +28,8 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decisions);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    decisions(&mut criterion);
+    criterion.final_summary();
+}

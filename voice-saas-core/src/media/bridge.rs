@@ -282,11 +282,7 @@ impl<S: MediaSocket> Bridge<S> {
     }
 
     fn hear_tools(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.to_agent.is_full() {
-            return false;
-        }
-        let answer = self.tool_answers.poll_recv(cx);
-        let Poll::Ready(Some(answer)) = answer else {
+        let Poll::Ready(Some(answer)) = self.tool_answers.poll_recv(cx) else {
             return false;
         };
         self.tell_agent(answer);
@@ -347,7 +343,7 @@ impl<S: MediaSocket> Bridge<S> {
         if now - self.heard_caller >= self.limits.media_silence {
             return Break(self.carrier_gone(BridgeEnd::Silence));
         }
-        if !self.to_caller.is_written() && now - self.carrier_took >= self.limits.media_silence {
+        if now - self.carrier_took >= self.limits.media_silence {
             return Break(self.carrier_gone(BridgeEnd::MediaLost));
         }
         match self.agent {

@@ -22,8 +22,8 @@ use crate::{
 /// and not what was said before the line was blocked; so older audio is dropped.
 const STALE: Duration = Duration::from_millis(500);
 
-/// Tool results and the like that may wait for an agent. They are not dropped; when they are too many, nothing
-/// that would add to them is read.
+/// Tool results and keys that may wait for an agent. Beyond this, it is not told of more keys, and calls no more
+/// tools because it is not read.
 const COMMANDS: usize = 32;
 
 /// The bytes of an agent's speech that may wait for a carrier: half a minute. What an agent says is not dropped
@@ -57,7 +57,7 @@ impl ToAgent {
         self.commands.push_back(command);
     }
 
-    /// Whether no more commands fit; audio always does.
+    /// Whether too many commands wait; audio is bounded by itself.
     pub(super) fn is_full(&self) -> bool {
         self.commands.len() >= COMMANDS
     }

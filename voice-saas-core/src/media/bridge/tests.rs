@@ -260,6 +260,7 @@ async fn what_waits_for_an_agent_that_hung_up_does_not_hold_the_call() {
         talk.agent.ends();
         talk.agent.refuses();
         talk.goes_on().await;
+        assert_eq!(talk.carrier.hears_text(), [mark()]);
         for _ in 0..100 {
             talk.carrier.says("dtmf 2");
         }
@@ -321,6 +322,27 @@ async fn an_agent_that_hangs_up_while_the_caller_speaks_has_hung_up() {
     talk.agent.says(audio(1));
     assert!(matches!(talk.ends().await, BridgeEnd::AgentFailed(Some(_))));
     assert_eq!(talk.carrier.hears_text(), [frame(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_breaks_while_the_carrier_is_slow_is_heard_out_whatever_the_caller_does() {
+    let mut talk = Talk::started().await;
+    talk.carrier.blocks();
+    for sample in 1..=60 {
+        talk.agent
+            .says(Audio::encode(&[sample; 8000], AudioFormat::Mulaw8k));
+    }
+    talk.goes_on().await;
+    talk.agent.refuses();
+    for _ in 0..100 {
+        talk.carrier.says("dtmf 1");
+    }
+    talk.goes_on().await;
+    assert!(talk.agent.unread() > 0);
+
+    talk.carrier.unblocks();
+    assert!(matches!(talk.ends().await, BridgeEnd::AgentFailed(Some(_))));
+    assert_eq!(talk.carrier.hears().len(), 60);
 }
 
 #[tokio::test(start_paused = true)]
