@@ -210,7 +210,7 @@ impl VoiceSaasBuilder {
             access_tokens: AccessTokens::new(&self.key, self.settings.access_lifetime),
             call_tokens: CallTokens::new(&self.key),
             sealer: Sealer::new(&self.key),
-            routes: RouteCache::new(),
+            routes: RouteCache::new(Arc::clone(&self.store)),
             live: LiveCalls::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),

@@ -70,10 +70,6 @@ impl Store for KeysOnly {
         Err(unavailable("look across tenants"))
     }
 
-    async fn begin_reading(&self, scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError> {
-        self.begin_system(scope).await
-    }
-
     async fn job_wakeup(&self) {
         std::future::pending::<()>().await;
     }

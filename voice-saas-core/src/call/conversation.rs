@@ -50,7 +50,7 @@ async fn initiate(
     let number: E164 = to
         .parse()
         .map_err(|_| WebhookError::Malformed("called_number is not an E.164 number"))?;
-    let route = app.routes().find(app, &number).await?;
+    let route = app.routes().find(&number).await?;
     let route = route.ok_or(WebhookError::Malformed("called_number is nobody's here"))?;
     let decision = decide(&route);
     let Outcome::Agent(agent) = decision.outcome else {

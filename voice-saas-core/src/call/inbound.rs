@@ -128,7 +128,7 @@ impl<'a> InboundCalls<'a> {
 
     async fn answer(&self, provider: &str, incoming: &IncomingCall) -> Result<CallPlan, StoreError> {
         let route = match incoming.to.parse::<E164>() {
-            Ok(number) => self.app.routes().find(self.app, &number).await?,
+            Ok(number) => self.app.routes().find(&number).await?,
             Err(_) => None,
         };
         let Some(route) = route else {
@@ -268,7 +268,7 @@ impl<'a> InboundCalls<'a> {
         let owner = self
             .app
             .store()
-            .begin_reading(&system)
+            .begin_system(&system)
             .await?
             .owner_of_call(provider, &incoming.id)
             .await?;

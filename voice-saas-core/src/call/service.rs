@@ -162,7 +162,7 @@ impl<'a> Calls<'a> {
     pub async fn explain(&self, principal: &Principal, number: &E164) -> Result<Explanation, CallError> {
         let scope = principal.require(Role::Viewer)?;
         let not_found = || StoreError::new("find a number", StoreErrorKind::NotFound);
-        let route = self.app.routes().find(self.app, number).await?;
+        let route = self.app.routes().find(number).await?;
         let route = route
             .filter(|route| route.tenant.id == scope.tenant_id())
             .ok_or_else(not_found)?;

@@ -5,7 +5,7 @@
 
 mod error;
 
-use std::fmt;
+use std::{fmt, slice};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -38,9 +38,6 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Opens a unit of work for the cross-tenant look-ups that [`SystemTx`] names.
     async fn begin_system(&self, scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError>;
-
-    /// Opens the same for looking alone: what is written through it is refused or lost. It waits for no writer.
-    async fn begin_reading(&self, scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError>;
 
     /// Resolves when jobs may have become due, at any replica; resolving too often does no harm.
     async fn job_wakeup(&self);
@@ -101,7 +98,11 @@ pub trait SystemTx: Send {
     /// The outbox: one dispatcher delivers the events of all tenants.
     fn outbox_queue(&mut self) -> &mut dyn OutboxQueue;
     /// Whose number is called: a carrier's webhook names no tenant. Released numbers are nobody's.
-    async fn route(&mut self, number: &E164) -> Result<Option<Route>, StoreError>;
+    async fn route(&mut self, number: &E164) -> Result<Option<Route>, StoreError> {
+        Ok(self.routes(slice::from_ref(number)).await?.pop())
+    }
+    /// Whose numbers are called, when many are at once; in any order, without those that are nobody's.
+    async fn routes(&mut self, numbers: &[E164]) -> Result<Vec<Route>, StoreError>;
     /// Whose call it is: a carrier's status callback names no tenant.
     async fn owner_of_call(
         &mut self,

@@ -7,7 +7,7 @@ use sqlx::{
 };
 use voice_saas_core::{
     agent::{Agent, AgentRepo},
-    id::{AgentId, NumberId},
+    id::AgentId,
     page::{Cursor, Page, PageRequest},
     provider::voice_agent::ProviderAgentId,
     store::{StoreError, StoreErrorKind},
@@ -18,20 +18,20 @@ use super::{
     error::{changed, not_found},
     page::Keyset,
     query::{all, execute, optional},
-    unit::{TenantUnit, Tx},
+    unit::TenantUnit,
 };
 
 #[derive(Debug, FromRow)]
-struct AgentRow {
-    id: Uuid,
-    spec: JsonText,
-    version: i64,
-    active: bool,
-    tone: Option<String>,
-    provider: String,
-    provider_agent_id: Option<String>,
-    created_at: i64,
-    updated_at: i64,
+pub(super) struct AgentRow {
+    pub(super) id: Uuid,
+    pub(super) spec: JsonText,
+    pub(super) version: i64,
+    pub(super) active: bool,
+    pub(super) tone: Option<String>,
+    pub(super) provider: String,
+    pub(super) provider_agent_id: Option<String>,
+    pub(super) created_at: i64,
+    pub(super) updated_at: i64,
 }
 
 impl TryFrom<AgentRow> for Agent {
@@ -68,26 +68,6 @@ macro_rules! select {
             $rest
         )
     };
-}
-
-const OF_NUMBER: &str = select!(
-    "a.version",
-    "JOIN agent_numbers l ON l.tenant_id = a.tenant_id AND l.agent_id = a.id
-    WHERE l.tenant_id = $1 AND l.number_id = $2
-    ORDER BY l.position"
-);
-
-/// The agents that answer the number, first choice first.
-pub(super) async fn of_number(
-    tx: &mut Tx,
-    operation: &'static str,
-    tenant: Uuid,
-    number: NumberId,
-) -> Result<Vec<Agent>, StoreError> {
-    agents(
-        operation,
-        all!(tx, operation, AgentRow, OF_NUMBER, tenant, number.as_uuid())?,
-    )
 }
 
 const ADD: &str = "

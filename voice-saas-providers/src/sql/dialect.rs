@@ -6,10 +6,6 @@ use sqlx::{SqlSafeStr, SqlStr};
 
 use super::unit::Tx;
 
-/// How a unit of work begins on `SQLite`: as the one writer, so that what it reads still holds when it writes.
-#[cfg(feature = "sqlite")]
-pub(super) const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
-
 /// How a unit of work across tenants begins on `PostgreSQL`: as the role of the cross-tenant look-ups. A lock that
 /// is not given within five seconds is an error, not a hanging request.
 #[cfg(feature = "postgres")]
@@ -31,7 +27,7 @@ pub(super) fn postgres_begin_tenant(tenant: sqlx::types::Uuid) -> SqlStr {
 pub(super) fn text(tx: &Tx, sql: &'static str) -> SqlStr {
     match tx {
         #[cfg(feature = "sqlite")]
-        Tx::Sqlite(_) | Tx::SqliteReading(_) => sql.into_sql_str(),
+        Tx::Sqlite(_) => sql.into_sql_str(),
         #[cfg(feature = "postgres")]
         Tx::Postgres(_) => AssertSqlSafe(sql.replace("/*pg", "").replace("*/", "")).into_sql_str(),
     }
@@ -56,7 +52,7 @@ impl Dialects {
     pub(super) fn of(&self, tx: &Tx) -> &'static str {
         match tx {
             #[cfg(feature = "sqlite")]
-            Tx::Sqlite(_) | Tx::SqliteReading(_) => self.sqlite,
+            Tx::Sqlite(_) => self.sqlite,
             #[cfg(feature = "postgres")]
             Tx::Postgres(_) => self.postgres,
         }

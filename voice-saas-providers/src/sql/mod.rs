@@ -35,6 +35,7 @@ mod page;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod query;
+mod route;
 mod saga;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -7,7 +7,6 @@ use voice_saas_core::{
     money::{Currency, Money},
     number::{NumberFilter, NumberRepo, PhoneNumber},
     page::{Cursor, Page, PageRequest},
-    phone::E164,
     provider::telephony::{NumberCapabilities, ProviderNumberId},
     store::StoreError,
 };
@@ -18,30 +17,29 @@ use super::{
     error::{changed, not_found},
     page::Keyset,
     query::{all, execute, filtered, optional},
-    unit::{TenantUnit, Tx},
+    unit::TenantUnit,
 };
 
 /// A number with one of its agents, or with none: a number with three agents is three rows.
 #[derive(Debug, FromRow)]
-struct NumberRow {
-    tenant_id: Uuid,
-    id: Uuid,
-    e164: String,
-    provider: String,
-    provider_number_id: Option<String>,
-    friendly_name: String,
-    voice: bool,
-    sms: bool,
-    mms: bool,
-    status: String,
-    country: String,
-    monthly_cost_micros: Option<i64>,
-    monthly_cost_code: Option<String>,
-    saga_id: Option<Uuid>,
-    created_at: i64,
-    provisioned_at: Option<i64>,
-    released_at: Option<i64>,
-    agent_id: Option<Uuid>,
+pub(super) struct NumberRow {
+    pub(super) id: Uuid,
+    pub(super) e164: String,
+    pub(super) provider: String,
+    pub(super) provider_number_id: Option<String>,
+    pub(super) friendly_name: String,
+    pub(super) voice: bool,
+    pub(super) sms: bool,
+    pub(super) mms: bool,
+    pub(super) status: String,
+    pub(super) country: String,
+    pub(super) monthly_cost_micros: Option<i64>,
+    pub(super) monthly_cost_code: Option<String>,
+    pub(super) saga_id: Option<Uuid>,
+    pub(super) created_at: i64,
+    pub(super) provisioned_at: Option<i64>,
+    pub(super) released_at: Option<i64>,
+    pub(super) agent_id: Option<Uuid>,
 }
 
 impl TryFrom<NumberRow> for PhoneNumber {
@@ -97,7 +95,7 @@ fn gather(operation: &'static str, rows: Vec<NumberRow>) -> Result<Vec<PhoneNumb
 macro_rules! select {
     ($numbers:literal) => {
         concat!(
-            "SELECT n.tenant_id, n.id, n.e164, n.provider, n.provider_number_id, n.friendly_name, n.voice, n.sms, ",
+            "SELECT n.id, n.e164, n.provider, n.provider_number_id, n.friendly_name, n.voice, n.sms, ",
             "n.mms, n.status, n.country, n.monthly_cost_micros, n.monthly_cost_code, n.saga_id, n.created_at, ",
             "n.provisioned_at, n.released_at, l.agent_id FROM ",
             $numbers
@@ -112,24 +110,6 @@ macro_rules! links {
     () => {
         "LEFT JOIN agent_numbers l ON l.tenant_id = n.tenant_id AND l.number_id = n.id "
     };
-}
-
-const HELD: &str = select!(
-    "numbers",
-    "WHERE n.e164 = $1 AND n.status <> 'released' ORDER BY l.position"
-);
-
-/// Whose number it is, unless it was released, and the number.
-pub(super) async fn held(
-    tx: &mut Tx,
-    operation: &'static str,
-    number: &E164,
-) -> Result<Option<(Uuid, PhoneNumber)>, StoreError> {
-    let rows = all!(tx, operation, NumberRow, HELD, number.as_str())?;
-    let Some(tenant) = rows.first().map(|row| row.tenant_id) else {
-        return Ok(None);
-    };
-    Ok(gather(operation, rows)?.pop().map(|number| (tenant, number)))
 }
 
 const ADD: &str = "

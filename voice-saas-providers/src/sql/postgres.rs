@@ -205,11 +205,6 @@ impl Store for PostgresStore {
         }))
     }
 
-    async fn begin_reading(&self, scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError> {
-        // Readers wait for nobody here, and the role has to be set in a transaction anyway.
-        self.begin_system(scope).await
-    }
-
     async fn job_wakeup(&self) {
         self.courier().await;
         self.wakeup.arrived.notified().await;

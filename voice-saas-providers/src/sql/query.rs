@@ -12,11 +12,6 @@ macro_rules! on {
                 let $connection = &mut **tx;
                 $body
             }
-            #[cfg(feature = "sqlite")]
-            $crate::sql::unit::Tx::SqliteReading(reading) => {
-                let $connection = &mut **reading;
-                $body
-            }
             #[cfg(feature = "postgres")]
             $crate::sql::unit::Tx::Postgres(tx) => {
                 let $connection = &mut **tx;

@@ -17,13 +17,10 @@ use voice_saas_core::{
 };
 
 use super::{
-    agent,
     column::{CorruptRow, Place},
-    error::not_found,
-    number,
     page::Keyset,
     query::{all, execute, optional},
-    tenant,
+    route, tenant,
     unit::SystemUnit,
 };
 
@@ -90,23 +87,8 @@ impl SystemTx for SystemUnit {
         self
     }
 
-    async fn route(&mut self, number: &E164) -> Result<Option<Route>, StoreError> {
-        const OPERATION: &str = "find whose number it is";
-        let Some((owner, number)) = number::held(&mut self.tx, OPERATION, number).await? else {
-            return Ok(None);
-        };
-        let tenant = tenant::find(&mut self.tx, OPERATION, owner)
-            .await?
-            .ok_or_else(|| not_found(OPERATION))?;
-        let agents = match number.agents.as_slice() {
-            [] => Vec::new(),
-            _ => agent::of_number(&mut self.tx, OPERATION, owner, number.id).await?,
-        };
-        Ok(Some(Route {
-            tenant,
-            number,
-            agents,
-        }))
+    async fn routes(&mut self, numbers: &[E164]) -> Result<Vec<Route>, StoreError> {
+        route::find(&mut self.tx, numbers).await
     }
 
     async fn owner_of_call(

@@ -20,14 +20,14 @@ use super::{
 
 #[derive(Debug, FromRow)]
 pub(super) struct TenantRow {
-    id: Uuid,
-    name: String,
-    status: String,
-    platform: String,
-    country: String,
-    timezone: String,
-    profile: JsonText,
-    created_at: i64,
+    pub(super) id: Uuid,
+    pub(super) name: String,
+    pub(super) status: String,
+    pub(super) platform: String,
+    pub(super) country: String,
+    pub(super) timezone: String,
+    pub(super) profile: JsonText,
+    pub(super) created_at: i64,
 }
 
 impl TryFrom<TenantRow> for Tenant {

@@ -18,15 +18,10 @@ use voice_saas_core::{
     tenant::TenantRepo,
 };
 
-use super::error::failed;
-
 /// An open transaction. Dropped = rolled back.
 pub(super) enum Tx {
     #[cfg(feature = "sqlite")]
-    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
-    /// A connection that looks and does not write: each statement sees what is committed by then.
-    #[cfg(feature = "sqlite")]
-    SqliteReading(sqlx::pool::PoolConnection<sqlx::Sqlite>),
+    Sqlite(super::sqlite::Unit),
     #[cfg(feature = "postgres")]
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
@@ -36,13 +31,13 @@ impl Tx {
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(tx) => tx.commit().await,
-            #[cfg(feature = "sqlite")]
-            Self::SqliteReading(_) => Ok(()),
+            Self::Sqlite(unit) => unit.commit().await,
             #[cfg(feature = "postgres")]
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx
+                .commit()
+                .await
+                .map_err(|error| super::error::failed("commit", error)),
         }
-        .map_err(|error| failed("commit", error))
     }
 }
 

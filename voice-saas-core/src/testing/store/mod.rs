@@ -198,7 +198,7 @@ macro_rules! store_conformance_tests {
                 an_unrouted_call_is_kept_once
                 pages_of_unrouted_calls_hold_each_call_once
                 what_has_served_its_time_is_forgotten_and_nothing_else
-                one_who_only_looks_sees_what_is_committed
+                numbers_that_are_called_at_once_are_looked_up_together
             }
             isolation {
                 a_stranger_cannot_reach_a_tenants_row_or_members

@@ -186,12 +186,21 @@ pub async fn what_has_served_its_time_is_forgotten_and_nothing_else(store: &dyn 
     assert_eq!(young, KeyState::InFlight);
 }
 
-pub async fn one_who_only_looks_sees_what_is_committed(store: &dyn Store) {
+pub async fn numbers_that_are_called_at_once_are_looked_up_together(store: &dyn Store) {
     let world = World::new(store);
-    let scope = world.tenant("acme").await;
-    world.number(&scope, 142).await;
-    let mut reading = store.begin_reading(&system_scope()).await.must();
-    assert!(reading.route(&e164(142)).await.must().is_some());
-    assert!(reading.route(&e164(143)).await.must().is_none());
-    reading.commit().await.must();
+    let (one, other) = (world.tenant("acme").await, world.tenant("globex").await);
+    world.number(&one, 142).await;
+    world.number(&other, 143).await;
+    let mut tx = store.begin_system(&system_scope()).await.must();
+    let routes = tx.routes(&[e164(143), e164(199), e164(142)]).await.must();
+    let mut found: Vec<_> = routes
+        .iter()
+        .map(|route| (route.number.number.clone(), route.tenant.id))
+        .collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [(e164(142), one.tenant_id()), (e164(143), other.tenant_id())]
+    );
+    assert!(tx.routes(&[]).await.must().is_empty());
 }

@@ -1,11 +1,14 @@
 //! The embedded store.
 
-use std::{fmt, str::FromStr, time::Duration};
+mod checkpoint;
+mod writer;
+
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
-    SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    ConnectOptions, Connection, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::sync::Notify;
 use voice_saas_core::{
@@ -13,18 +16,20 @@ use voice_saas_core::{
     store::{Store, StoreError, SystemTx, TenantTx},
 };
 
+use self::writer::Writer;
 use super::{
-    dialect,
     error::failed,
     migration,
     unit::{SystemUnit, TenantUnit, Tx},
 };
 
+pub(super) use writer::Unit;
+
 /// A store in one file, or in memory, within this process.
 ///
 /// Units of work follow one another on one connection: `SQLite` has one writer, and a unit of work may write at any
-/// time, so each begins as the writer. Do not begin one while another is open in the same task. Look-ups across
-/// tenants that write nothing have connections of their own.
+/// time, so each begins as the writer. Do not begin one while another is open in the same task. Those that wait for
+/// one another share a commit.
 ///
 /// ```
 /// use voice_saas_core::store::{Store, StoreError};
@@ -37,10 +42,7 @@ use super::{
 /// # }
 /// ```
 pub struct SqliteStore {
-    /// The one writer.
-    pool: SqlitePool,
-    /// Connections that look without waiting for the writer. A database in memory has but one connection.
-    readers: SqlitePool,
+    writer: Arc<Writer>,
     jobs: Notify,
 }
 
@@ -81,49 +83,30 @@ impl SqliteStore {
             .foreign_keys(true)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(5))
-            // 32 MiB of log between two write-backs, 64 MiB of cache: short units of work gain half their speed again.
-            .pragma("wal_autocheckpoint", "8000")
+            // Nobody else writes, so what is cached stays true. (A mapped file would be mapped anew with every growth.)
             .pragma("cache_size", "-65536")
-            .statement_cache_capacity(256);
-        let pool = pool(1, options.clone()).await?;
-        let mut connection = pool.acquire().await.map_err(|error| failed(OPEN, error))?;
-        migration::run(&mut *connection, &migration::SQLITE).await?;
-        drop(connection);
-        let readers = if in_memory {
-            pool.clone()
-        } else {
-            self::pool(READERS, options.pragma("query_only", "ON")).await?
-        };
+            // The log is written back beside the writer; this is for the day that the disk is too slow for that.
+            .pragma("wal_autocheckpoint", "100000")
+            .statement_cache_capacity(256)
+            .disable_statement_logging();
+        let mut first = connect(&options).await?;
+        migration::run(&mut first, &migration::SQLITE).await?;
+        let writer = Arc::new(Writer::new(first));
+        if !in_memory {
+            let connection = connect(&options).await?;
+            tokio::spawn(checkpoint::run(connection, Arc::downgrade(&writer)));
+        }
         Ok(Self {
-            pool,
-            readers,
+            writer,
             jobs: Notify::new(),
         })
-    }
-
-    async fn transaction(&self) -> Result<Tx, StoreError> {
-        self.pool
-            .begin_with(dialect::SQLITE_BEGIN)
-            .await
-            .map(Tx::Sqlite)
-            .map_err(|error| failed("begin", error))
     }
 }
 
 const OPEN: &str = "open the database";
 
-/// Connections that look at the same time.
-const READERS: u32 = 4;
-
-async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        // No connection is ever closed: a database in memory would be gone.
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .acquire_timeout(Duration::from_secs(10))
-        .connect_with(options)
+async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
+    SqliteConnection::connect_with(options)
         .await
         .map_err(|error| failed(OPEN, error))
 }
@@ -138,25 +121,14 @@ impl fmt::Debug for SqliteStore {
 impl Store for SqliteStore {
     async fn begin(&self, scope: &TenantScope) -> Result<Box<dyn TenantTx>, StoreError> {
         Ok(Box::new(TenantUnit {
-            tx: self.transaction().await?,
+            tx: Tx::Sqlite(self.writer.begin().await?),
             tenant: scope.tenant_id().as_uuid(),
         }))
     }
 
     async fn begin_system(&self, _scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError> {
         Ok(Box::new(SystemUnit {
-            tx: self.transaction().await?,
-        }))
-    }
-
-    async fn begin_reading(&self, _scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError> {
-        let connection = self
-            .readers
-            .acquire()
-            .await
-            .map_err(|error| failed("begin", error))?;
-        Ok(Box::new(SystemUnit {
-            tx: Tx::SqliteReading(connection),
+            tx: Tx::Sqlite(self.writer.begin().await?),
         }))
     }
 
@@ -172,8 +144,9 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
+        let mut unit = self.writer.begin().await?;
         sqlx::query("SELECT 1")
-            .execute(&self.pool)
+            .execute(&mut *unit)
             .await
             .map(drop)
             .map_err(|error| failed("ping", error))
