@@ -24,7 +24,9 @@ use voice_saas_providers::{
     twilio::{Twilio, sign_for_tests},
 };
 
-use crate::{Answer, Api, Database, TestUser, clock::TestClock, database::FreshDatabase, wait::eventually};
+use crate::{
+    Answer, Api, Database, HeldTool, TestUser, clock::TestClock, database::FreshDatabase, wait::eventually,
+};
 
 /// What operators present.
 pub const OPERATOR_TOKEN: &str = "the operator token of the tests";
@@ -82,11 +84,13 @@ impl TestAppBuilder {
             .build()
             .expect("ElevenLabs' settings are right");
         let clock = Arc::new(TestClock::default());
+        let held_tool = HeldTool::new();
         let key = SecretKey::new([7; SecretKey::MIN_BYTES]).expect("the key is long enough");
         let app = VoiceSaas::builder(Arc::clone(&database.store), key, url.clone())
             .with_telephony(twilio)
             .with_voice_agents(elevenlabs)
             .with_ambient(clock.ambient())
+            .with_tool(held_tool.clone())
             .build();
         app.warm_up().await;
 
@@ -108,6 +112,7 @@ impl TestAppBuilder {
             api: Api::new(url),
             app,
             emulator,
+            held_tool,
             clock,
             database,
             stop,
@@ -124,6 +129,7 @@ pub struct TestApp {
     api: Api,
     app: VoiceSaas,
     emulator: Emulator,
+    held_tool: HeldTool,
     clock: Arc<TestClock>,
     database: FreshDatabase,
     stop: CancellationToken,
@@ -164,6 +170,11 @@ impl TestApp {
     /// The providers.
     pub fn emulator(&self) -> &Emulator {
         &self.emulator
+    }
+
+    /// The tool that answers when the test lets it.
+    pub fn held_tool(&self) -> &HeldTool {
+        &self.held_tool
     }
 
     /// The database, where it is PostgreSQL's.

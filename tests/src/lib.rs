@@ -7,11 +7,13 @@ mod app;
 mod clock;
 mod database;
 pub mod spec;
+mod tool;
 mod user;
 mod wait;
 
 pub use api::{Answer, Api};
 pub use app::{CALLER, OPERATOR_TOKEN, TestApp, TestAppBuilder, caller_says, listener};
 pub use database::Database;
+pub use tool::HeldTool;
 pub use user::{PASSWORD, TestUser, event, kinds, text};
 pub use wait::eventually;

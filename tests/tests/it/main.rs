@@ -1,6 +1,7 @@
 //! Cross-crate tests.
 
 mod bad_input;
+mod call_end;
 mod contract_elevenlabs;
 mod contract_twilio;
 mod credentials;

@@ -1,18 +1,17 @@
 //! The calls that this process carries right now: agents' sockets opened ahead, and bridges that run.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{oneshot, watch};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     id::CallId,
-    media::AudioFormat,
+    media::{AudioFormat, BridgeOrders, Transcoder},
     provider::{
         ErrorKind, ProviderError,
         voice_agent::{AgentEvent, BoxAgentSession, CallContext, ConversationId, VoiceAgentProvider},
@@ -22,10 +21,76 @@ use crate::{
 /// An agent's socket that was opened ahead is closed when no media socket comes for it within this time.
 const UNCLAIMED: Duration = Duration::from_secs(30);
 
+/// A socket that does not close by itself is dropped after this long.
+pub(crate) const CLOSING: Duration = Duration::from_secs(2);
+
+/// The bytes of speech that an agent may say ahead of its caller: half a minute. Beyond this it is not read.
+const EARLY: usize = 320 * 1024;
+
 /// An agent that is ready to hear and speak.
 pub(crate) struct OpenedSession {
     pub(crate) session: BoxAgentSession,
     pub(crate) conversation: ConversationId,
+    /// What it said since it was ready.
+    pub(crate) early: VecDeque<AgentEvent>,
+    /// Between what the call carries and what the agent hears, where they differ.
+    pub(crate) to_agent: Option<Box<Transcoder>>,
+    /// Between what the agent speaks and what the call carries, where they differ.
+    pub(crate) to_caller: Option<Box<Transcoder>>,
+}
+
+impl OpenedSession {
+    /// An agent that hears and speaks what the call carries.
+    pub(crate) fn new(session: BoxAgentSession, conversation: ConversationId) -> Self {
+        Self {
+            session,
+            conversation,
+            early: VecDeque::new(),
+            to_agent: None,
+            to_caller: None,
+        }
+    }
+
+    /// An agent that hears and speaks this.
+    fn with_formats(mut self, input: AudioFormat, output: AudioFormat) -> Result<Self, OpenFailure> {
+        let call = AudioFormat::Mulaw8k;
+        let way = |from, to| match Transcoder::between(from, to) {
+            _ if from == to => Ok(None),
+            Some(transcoder) => Ok(Some(Box::new(transcoder))),
+            None => Err(OpenFailure::Format { input, output }),
+        };
+        self.to_agent = way(call, input)?;
+        self.to_caller = way(output, call)?;
+        Ok(self)
+    }
+
+    fn has_room(&self) -> bool {
+        let length = |event: &AgentEvent| match event {
+            AgentEvent::Audio(audio) => audio.base64().len(),
+            _ => 0,
+        };
+        self.early.iter().map(length).sum::<usize>() < EARLY
+    }
+
+    /// Answers the platform's pings and keeps what the agent says, until the agent leaves.
+    async fn hold(&mut self) -> Option<ProviderError> {
+        loop {
+            if !self.has_room() {
+                return std::future::pending().await;
+            }
+            match self.session.next().await {
+                Some(Ok(AgentEvent::Idle)) => {}
+                Some(Ok(event)) => self.early.push_back(event),
+                Some(Err(error)) => return Some(error),
+                None => return None,
+            }
+        }
+    }
+
+    /// Ends the conversation.
+    async fn close(mut self) {
+        let _ = tokio::time::timeout(CLOSING, self.session.close()).await;
+    }
 }
 
 /// Why an agent cannot take a call.
@@ -39,10 +104,7 @@ impl OpenFailure {
     /// For operators.
     pub(crate) fn detail(&self) -> String {
         match self {
-            Self::Provider(error) => match error.detail() {
-                Some(detail) => format!("{error}: {detail}"),
-                None => format!("{error} ({:?})", error.kind()),
-            },
+            Self::Provider(error) => detail(error),
             Self::Format { input, output } => {
                 format!(
                     "the agent hears {input:?} and speaks {output:?}; a call carries {:?}",
@@ -53,16 +115,41 @@ impl OpenFailure {
     }
 }
 
-type Opening = oneshot::Receiver<Result<OpenedSession, OpenFailure>>;
+/// What a platform's error says, for operators.
+pub(crate) fn detail(error: &ProviderError) -> String {
+    match error.detail() {
+        Some(detail) => format!("{error}: {detail}"),
+        None => format!("{error} ({:?})", error.kind()),
+    }
+}
+
+/// Where an agent's socket that was opened ahead is handed over.
+type Claim = oneshot::Sender<Result<OpenedSession, OpenFailure>>;
+
+/// An agent's socket that is being opened ahead, or was.
+pub(crate) struct OpenedAhead {
+    number: u64,
+    claim: oneshot::Sender<Claim>,
+}
+
+impl OpenedAhead {
+    /// Takes it when it is open; `None` when the agent left in the meantime.
+    pub(crate) async fn claim(self) -> Option<Result<OpenedSession, OpenFailure>> {
+        let (claim, claimed) = oneshot::channel();
+        self.claim.send(claim).ok()?;
+        claimed.await.ok()
+    }
+}
 
 struct Running {
-    end: CancellationToken,
+    orders: BridgeOrders,
     changed: watch::Sender<u32>,
 }
 
 #[derive(Default)]
 struct State {
-    opening: HashMap<CallId, Opening>,
+    ahead: HashMap<CallId, OpenedAhead>,
+    opened: u64,
     running: HashMap<CallId, Running>,
 }
 
@@ -82,31 +169,49 @@ impl LiveCalls {
         context: CallContext,
         patience: Duration,
     ) {
-        let (sender, receiver) = oneshot::channel();
+        let (claim, claims) = oneshot::channel();
         let id = context.call;
-        self.state().opening.insert(id, receiver);
+        let number = {
+            let mut state = self.state();
+            state.opened += 1;
+            let number = state.opened;
+            state.ahead.insert(id, OpenedAhead { number, claim });
+            number
+        };
         let this = self.clone();
         tokio::spawn(async move {
-            // Whoever waits for it may be gone; then the socket is dropped with the message.
-            let _ = sender.send(open(&*provider, &context, patience).await);
-            tokio::time::sleep(UNCLAIMED).await;
-            if this.take_opening(id).is_some() {
-                tracing::info!(call.id = %id, "no media socket came for a call");
+            match open(&*provider, &context, patience).await {
+                Ok(opened) => keep(opened, claims).await,
+                Err(failure) => {
+                    // Whoever waits for it may be gone.
+                    if let Ok(Ok(claim)) = tokio::time::timeout(UNCLAIMED, claims).await {
+                        let _ = claim.send(Err(failure));
+                    }
+                }
             }
+            this.forget(id, number);
         });
     }
 
     /// The socket that was opened ahead in this process, if any.
-    pub(crate) fn take_opening(&self, id: CallId) -> Option<Opening> {
-        self.state().opening.remove(&id)
+    pub(crate) fn take_ahead(&self, id: CallId) -> Option<OpenedAhead> {
+        self.state().ahead.remove(&id)
+    }
+
+    /// The same call may have been opened again since.
+    fn forget(&self, id: CallId, number: u64) {
+        let mut state = self.state();
+        if state.ahead.get(&id).is_some_and(|ahead| ahead.number == number) {
+            state.ahead.remove(&id);
+        }
     }
 
     /// Notes that a bridge runs; the guard notes its end.
     pub(crate) fn enter(&self, id: CallId) -> LiveCall {
-        let end = CancellationToken::new();
+        let orders = BridgeOrders::default();
         let (changed, _) = watch::channel(0);
         let running = Running {
-            end: end.clone(),
+            orders: orders.clone(),
             changed,
         };
         let count = {
@@ -118,21 +223,30 @@ impl LiveCalls {
         LiveCall {
             calls: self.clone(),
             id,
-            end,
+            orders,
         }
     }
 
-    /// Ends a bridge that runs in this process; `false` when none does.
+    /// Ends a bridge that runs in this process at once; `false` when none does.
     pub(crate) fn end(&self, id: CallId) -> bool {
         let state = self.state();
         let found = state.running.get(&id);
-        found.inspect(|running| running.end.cancel()).is_some()
+        found.inspect(|running| running.orders.end.cancel()).is_some()
+    }
+
+    /// Ends a bridge that runs in this process when the agent's last words were played; `false` when none does.
+    pub(crate) fn say_goodbye(&self, id: CallId) -> bool {
+        let state = self.state();
+        let found = state.running.get(&id);
+        found.inspect(|running| running.orders.goodbye.cancel()).is_some()
     }
 
     /// Ends all bridges of this process. How many.
     pub(crate) fn end_all(&self) -> usize {
         let state = self.state();
-        state.running.values().for_each(|running| running.end.cancel());
+        for running in state.running.values() {
+            running.orders.end.cancel();
+        }
         state.running.len()
     }
 
@@ -161,7 +275,7 @@ fn set_gauge(count: usize) {
 pub(crate) struct LiveCall {
     calls: LiveCalls,
     id: CallId,
-    pub(crate) end: CancellationToken,
+    pub(crate) orders: BridgeOrders,
 }
 
 impl Drop for LiveCall {
@@ -172,6 +286,29 @@ impl Drop for LiveCall {
             state.running.len()
         };
         set_gauge(count);
+    }
+}
+
+/// Keeps an agent company until its caller comes.
+async fn keep(mut opened: OpenedSession, claims: oneshot::Receiver<Claim>) {
+    let conversation = opened.conversation.clone();
+    let claim = tokio::select! {
+        biased;
+        claim = tokio::time::timeout(UNCLAIMED, claims) => claim,
+        error = opened.hold() => {
+            // The entry is left to whoever comes: told that it is gone, they open another.
+            tracing::info!(%conversation, ?error, "an agent left before its caller came");
+            return;
+        }
+    };
+    let unclaimed = match claim {
+        Ok(Ok(claim)) => claim.send(Ok(opened)).err().and_then(Result::ok),
+        // Nobody came, or the call was opened again.
+        Ok(Err(_)) | Err(_) => Some(opened),
+    };
+    if let Some(opened) = unclaimed {
+        tracing::info!(%conversation, "no caller came for an agent");
+        opened.close().await;
     }
 }
 
@@ -198,22 +335,19 @@ async fn open_ready(
 ) -> Result<OpenedSession, OpenFailure> {
     let mut session = provider.open(context).await.map_err(OpenFailure::Provider)?;
     while let Some(event) = session.next().await {
-        match event.map_err(OpenFailure::Provider)? {
-            AgentEvent::Ready {
-                conversation,
-                input: AudioFormat::Mulaw8k,
-                output: AudioFormat::Mulaw8k,
-            } => {
-                return Ok(OpenedSession {
-                    session,
-                    conversation,
-                });
-            }
-            AgentEvent::Ready { input, output, .. } => return Err(OpenFailure::Format { input, output }),
-            _ => {}
+        if let AgentEvent::Ready {
+            conversation,
+            input,
+            output,
+        } = event.map_err(OpenFailure::Provider)?
+        {
+            return OpenedSession::new(session, conversation).with_formats(input, output);
         }
     }
     let closed = ProviderError::new(provider.name(), "open a conversation", ErrorKind::Interrupted)
         .with_detail("it closed the socket before it was ready");
     Err(OpenFailure::Provider(closed))
 }
+
+#[cfg(test)]
+mod tests;

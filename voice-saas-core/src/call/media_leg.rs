@@ -1,27 +1,23 @@
 //! A call's media socket: let in once, bridged to the agent, and accounted for when it closes.
 
-use std::time::Duration;
-
 use futures_util::SinkExt;
 
 use super::{
     Call, CallEventKind, CallStatus, EndReason,
     attendant::Attendant,
     context,
-    live::{self, OpenFailure, OpenedSession},
+    live::{self, CLOSING, OpenFailure, OpenedSession},
     settle,
     token::Purpose,
 };
 use crate::{
     VoiceSaas,
+    id::CallId,
     media::{Bridge, BridgeEnd, BridgeLimits, MediaSocket, MediaStreamCodec},
-    provider::{ErrorKind, ProviderError, ProviderName},
+    provider::{ErrorKind, ProviderError, ProviderName, voice_agent::BoxAgentSession},
     scope::TenantScope,
     store::StoreError,
 };
-
-/// A socket that does not close by itself is dropped after this long.
-const CLOSING: Duration = Duration::from_secs(2);
 
 /// Why a media socket is not let in.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +92,7 @@ impl MediaLeg {
     }
 
     #[tracing::instrument(name = "media", skip_all, fields(tenant.id = %self.scope.tenant_id(), call.id = %self.call.id))]
-    async fn carry(self, mut socket: impl MediaSocket) {
+    async fn carry(self, socket: impl MediaSocket) {
         let Self {
             app,
             scope,
@@ -106,27 +102,6 @@ impl MediaLeg {
         let live = app.live().enter(call.id);
         let attendant = Attendant::start(app.clone(), scope.clone(), call.clone());
 
-        let opened = match opened(&app, &scope, &call).await {
-            Ok(opened) => opened,
-            Err(failure) => {
-                tracing::warn!("the agent cannot take the call: {}", failure.detail());
-                let reason = match failure {
-                    OpenFailure::Format { .. } => EndReason::AudioFormatMismatch,
-                    OpenFailure::Provider(_) => EndReason::AgentUnavailable,
-                };
-                attendant.note(CallEventKind::AgentFailed {
-                    detail: failure.detail(),
-                });
-                attendant.finish().await;
-                finish(&app, &scope, &call, reason).await;
-                let _ = tokio::time::timeout(CLOSING, socket.close()).await;
-                return;
-            }
-        };
-        attendant.note(CallEventKind::AgentReady {
-            conversation: opened.conversation,
-        });
-
         let settings = app.settings();
         let limits = BridgeLimits {
             max_call: settings.max_call,
@@ -134,46 +109,51 @@ impl MediaLeg {
             agent_silence: settings.agent_silence,
             last_words: settings.last_words,
         };
-        let cancelled = live.end.clone().cancelled_owned();
-        let expected = call.provider_call.clone();
         let mut bridge = Bridge::new(
             socket,
             codec,
-            opened.session,
-            expected,
+            Box::pin(opened(app.clone(), scope.clone(), call.id)),
+            call.provider_call.clone(),
             attendant.outlets(),
             limits,
-            cancelled,
+            live.orders.clone(),
         );
         let end = (&mut bridge).await;
-        let (mut socket, mut session) = bridge.into_sockets();
+        let (socket, session) = bridge.into_sockets();
 
-        let reason = reason(&end);
-        if let BridgeEnd::AgentFailed(error) = end {
-            let detail = error.map_or_else(
-                || "its socket said nothing for too long".to_owned(),
-                |error| OpenFailure::Provider(error).detail(),
-            );
-            tracing::warn!("the agent broke off: {detail}");
+        if let Some(detail) = complaint(&end) {
+            tracing::warn!("the agent cannot carry the call: {detail}");
             attendant.note(CallEventKind::AgentFailed { detail });
         }
-        let _ = tokio::time::timeout(CLOSING, session.close()).await;
         attendant.finish().await;
-        // The carrier asks what comes next as soon as its socket closes: the reason must be written by then.
-        finish(&app, &scope, &call, reason).await;
-        let _ = tokio::time::timeout(CLOSING, socket.close()).await;
+        // The carrier asks what comes next as soon as its socket closes: the reason must be written by then. Until
+        // it closes, the caller hears nothing.
+        finish(&app, &scope, &call, reason(&end)).await;
+        close(socket, session).await;
         drop(live);
     }
 }
 
-/// The agent's socket: the one opened ahead here, or, when the webhook went to another replica, one opened now.
-async fn opened(app: &VoiceSaas, scope: &TenantScope, call: &Call) -> Result<OpenedSession, OpenFailure> {
-    if let Some(opening) = app.live().take_opening(call.id) {
-        return opening
-            .await
-            .unwrap_or_else(|_| Err(lost("the task that opened it was dropped")));
+/// Closes both sockets side by side.
+async fn close(mut socket: impl MediaSocket, session: Option<BoxAgentSession>) {
+    let agent = async {
+        if let Some(mut session) = session {
+            let _ = tokio::time::timeout(CLOSING, session.close()).await;
+        }
+    };
+    let carrier = tokio::time::timeout(CLOSING, socket.close());
+    let _ = tokio::join!(carrier, agent);
+}
+
+/// The agent's socket: the one opened ahead here, or, when the webhook went to another replica or the agent left
+/// since, one opened now.
+async fn opened(app: VoiceSaas, scope: TenantScope, call: CallId) -> Result<OpenedSession, OpenFailure> {
+    if let Some(ahead) = app.live().take_ahead(call)
+        && let Some(opened) = ahead.claim().await
+    {
+        return opened;
     }
-    let (_, context, agent) = context::stored_context(app, scope, call.id)
+    let (_, context, agent) = context::stored_context(&app, &scope, call)
         .await
         .map_err(|error| lost(&format!("its call could not be read: {error}")))?;
     let provider = app
@@ -189,9 +169,21 @@ fn lost(detail: &str) -> OpenFailure {
     )
 }
 
+/// What the agent did wrong, for operators.
+fn complaint(end: &BridgeEnd) -> Option<String> {
+    match end {
+        BridgeEnd::AgentUnavailable(failure) => Some(failure.detail()),
+        BridgeEnd::AgentFailed(Some(error)) => Some(live::detail(error)),
+        BridgeEnd::AgentFailed(None) => Some("its socket said nothing for too long".to_owned()),
+        _ => None,
+    }
+}
+
 const fn reason(end: &BridgeEnd) -> EndReason {
     match end {
         BridgeEnd::CallerHungUp => EndReason::CallerHungUp,
+        BridgeEnd::AgentUnavailable(OpenFailure::Format { .. }) => EndReason::AudioFormatMismatch,
+        BridgeEnd::AgentUnavailable(OpenFailure::Provider(_)) => EndReason::AgentUnavailable,
         BridgeEnd::AgentEnded => EndReason::AgentEnded,
         BridgeEnd::AgentFailed(_) => EndReason::AgentFailed,
         BridgeEnd::MediaLost => EndReason::MediaLost,

@@ -17,6 +17,7 @@ mod status;
 pub(crate) mod sweep;
 mod token;
 mod tool;
+mod transcript;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ use crate::{
     id::{AgentId, CallId, NumberId, UnroutedCallId},
     provider::{
         telephony::{CallPlan, ProviderCallId},
-        voice_agent::{ConversationId, Direction, Speaker, Turn},
+        voice_agent::{ConversationId, Direction, Speaker},
     },
 };
 
@@ -37,8 +38,9 @@ pub use repo::{CallFilter, CallRepo};
 pub use service::{CallError, Calls, Explanation};
 pub use status::CallStatus;
 pub use tool::{Tool, ToolContext, ToolError, ToolRefused};
+pub use transcript::Transcript;
 
-pub(crate) use live::LiveCalls;
+pub(crate) use live::{LiveCalls, OpenFailure, OpenedSession};
 pub(crate) use route::RouteCache;
 pub(crate) use token::CallTokens;
 pub(crate) use tool::Tools;
@@ -280,16 +282,6 @@ pub struct CallEvent {
     pub at: Timestamp,
     /// What.
     pub kind: CallEventKind,
-}
-
-/// Who said what, and how we know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "the turns and their source")]
-pub struct Transcript {
-    /// The turns in order.
-    pub turns: Vec<Turn>,
-    /// Whether it is the platform's own record, or what was heard while the call ran.
-    pub complete: bool,
 }
 
 /// A call that reached us but no tenant's number: operators see it, tenants do not.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Call, CallError, token::Purpose};
+use super::{Call, CallError, CallEventKind, token::Purpose};
 use crate::{VoiceSaas, media::ToolRequest, provider::voice_agent::AgentCommand, scope::TenantScope};
 
 /// An agent waits no longer than this for a tool.
@@ -79,7 +79,7 @@ impl Tools {
     }
 }
 
-/// Hangs up.
+/// Hangs up: where our bridge carries the call, after the agent's last words; else at once.
 #[derive(Debug)]
 struct EndCall;
 
@@ -90,6 +90,9 @@ impl Tool for EndCall {
     }
 
     async fn run(&self, context: &ToolContext<'_>, _: &Value) -> Result<Value, ToolError> {
+        if context.app.live().say_goodbye(context.call.id) {
+            return Ok(json!({ "ended": true }));
+        }
         let ended = context.app.calls().end(context.scope, context.call.id).await;
         match ended {
             Ok(_) => Ok(json!({ "ended": true })),
@@ -152,13 +155,13 @@ pub(crate) async fn run_with_token(
     Ok(app.tools().run(&context, name, arguments).await?)
 }
 
-/// Runs a tool that the agent called over its socket, and answers it. Returns the tool's name and whether it failed.
+/// Runs a tool that the agent called over its socket, and answers it. Returns what happened.
 pub(crate) async fn run_for_agent(
     app: &VoiceSaas,
     scope: &TenantScope,
     call: &Call,
     request: ToolRequest,
-) -> (String, bool) {
+) -> CallEventKind {
     let context = ToolContext { app, scope, call };
     let result = app
         .tools()
@@ -178,5 +181,8 @@ pub(crate) async fn run_for_agent(
             is_error,
         })
         .await;
-    (request.call.name, is_error)
+    CallEventKind::ToolAnswered {
+        tool: request.call.name,
+        is_error,
+    }
 }

@@ -4,7 +4,12 @@
 //! translated and written to the other side in the same poll, without a task switch. Neither direction waits for
 //! the other. The caller's socket is always read, because a hang-up comes that way too: for an agent that does not
 //! listen, old audio is dropped. A carrier that does not take the agent's words makes the agent wait.
+//!
+//! It begins before the agent's socket is open, so that a caller who hangs up meanwhile is heard. It ends at once, or
+//! with a farewell: what the agent said is played, however the agent or its tool ended the call.
 
+mod agent_line;
+mod farewell;
 mod queue;
 mod surface;
 #[cfg(test)]
@@ -25,10 +30,14 @@ use tokio::{
 };
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use self::queue::{ToAgent, ToCaller};
 pub use self::surface::MediaSocket;
-pub(crate) use self::surface::{BridgeEnd, BridgeLimits, BridgeOutlets, ToolRequest};
-use super::{MediaCommand, MediaEvent, MediaStreamCodec};
+pub(crate) use self::surface::{BridgeEnd, BridgeLimits, BridgeOrders, BridgeOutlets, ToolRequest};
+use self::{
+    agent_line::{AgentLine, Opening},
+    farewell::{By, Farewell},
+    queue::{ToAgent, ToCaller},
+};
+use super::{Audio, MediaCommand, MediaEvent, MediaStreamCodec};
 use crate::{
     call::CallEventKind,
     provider::{
@@ -38,30 +47,31 @@ use crate::{
     },
 };
 
+type Signal = Pin<Box<WaitForCancellationFutureOwned>>;
+
 /// How often the watchdogs look when nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How often a poll looks at both sockets before the watchdogs and other calls have their turn.
 const ROUNDS: usize = 64;
 
-/// The mark behind the agent's last words.
-const LAST_WORDS: &str = "last-words";
-
 /// How the agent's side is.
 enum Agent {
+    /// Its socket is yet to be opened; what it is told waits.
+    Opens,
     /// It hears and speaks.
     Listens,
     /// Its socket takes nothing any more, for this reason. What it still has to say may explain it better: an
     /// agent that hangs up may break a write before its close is read.
     Deaf(ProviderError),
-    /// It hung up; its last words may be played until then.
-    Gone(Instant),
+    /// It hung up.
+    Gone,
 }
 
 pub(crate) struct Bridge<S> {
     socket: S,
     codec: Box<dyn MediaStreamCodec>,
-    session: BoxAgentSession,
+    line: AgentLine,
     expected_call: Option<ProviderCallId>,
     outlets: BridgeOutlets,
     limits: BridgeLimits,
@@ -70,7 +80,9 @@ pub(crate) struct Bridge<S> {
     buffer: BytesMut,
     tool_answers: mpsc::Receiver<AgentCommand>,
     tool_answerer: mpsc::Sender<AgentCommand>,
-    cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
+    cancelled: Signal,
+    /// Until it was given.
+    goodbye: Option<Signal>,
     tick: Pin<Box<Sleep>>,
     began: Instant,
     heard_caller: Instant,
@@ -79,6 +91,7 @@ pub(crate) struct Bridge<S> {
     carrier_took: Instant,
     started: bool,
     agent: Agent,
+    farewell: Option<Farewell>,
     /// Why the carrier takes nothing any more; what it still has to say may be that the caller hung up.
     carrier_broke: Option<BoxError>,
 }
@@ -87,18 +100,18 @@ impl<S: MediaSocket> Bridge<S> {
     pub(crate) fn new(
         socket: S,
         codec: Box<dyn MediaStreamCodec>,
-        session: BoxAgentSession,
+        opening: Opening,
         expected_call: Option<ProviderCallId>,
         outlets: BridgeOutlets,
         limits: BridgeLimits,
-        cancelled: WaitForCancellationFutureOwned,
+        orders: BridgeOrders,
     ) -> Self {
         let (tool_answerer, tool_answers) = mpsc::channel(8);
         let now = Instant::now();
         Self {
             socket,
             codec,
-            session,
+            line: AgentLine::new(opening),
             expected_call,
             outlets,
             limits,
@@ -107,21 +120,23 @@ impl<S: MediaSocket> Bridge<S> {
             buffer: BytesMut::new(),
             tool_answers,
             tool_answerer,
-            cancelled: Box::pin(cancelled),
+            cancelled: Box::pin(orders.end.cancelled_owned()),
+            goodbye: Some(Box::pin(orders.goodbye.cancelled_owned())),
             tick: Box::pin(tokio::time::sleep(TICK)),
             began: now,
             heard_caller: now,
             heard_agent: now,
             carrier_took: now,
             started: false,
-            agent: Agent::Listens,
+            agent: Agent::Opens,
+            farewell: None,
             carrier_broke: None,
         }
     }
 
-    /// The two sockets, to be closed.
-    pub(crate) fn into_sockets(self) -> (S, BoxAgentSession) {
-        (self.socket, self.session)
+    /// The two sockets, to be closed; the agent's if it was open.
+    pub(crate) fn into_sockets(self) -> (S, Option<BoxAgentSession>) {
+        (self.socket, self.line.into_session())
     }
 
     fn note(&self, kind: CallEventKind) {
@@ -132,8 +147,12 @@ impl<S: MediaSocket> Bridge<S> {
     }
 
     fn tell_caller(&mut self, command: MediaCommand<'_>) {
+        let plays = match command {
+            MediaCommand::Audio(audio) => audio.duration(),
+            MediaCommand::Clear | MediaCommand::Mark(_) => Duration::ZERO,
+        };
         match self.codec.encode(command, &mut self.buffer) {
-            Ok(()) => self.to_caller.send(self.buffer.split().freeze()),
+            Ok(()) => self.to_caller.send(self.buffer.split().freeze(), plays),
             Err(error) => {
                 self.buffer.clear();
                 tracing::warn!("a media message was not sent: {error}");
@@ -141,9 +160,9 @@ impl<S: MediaSocket> Bridge<S> {
         }
     }
 
-    /// Nothing is kept for an agent that does not listen.
+    /// Nothing is kept for an agent that does not listen any more.
     fn tell_agent(&mut self, command: AgentCommand) {
-        if matches!(self.agent, Agent::Listens) {
+        if matches!(self.agent, Agent::Opens | Agent::Listens) {
             self.to_agent.tell(command);
         }
     }
@@ -167,13 +186,15 @@ impl<S: MediaSocket> Bridge<S> {
             Ok(_) if !self.started => {}
             Ok(MediaEvent::Audio(audio)) => {
                 self.heard_caller = Instant::now();
-                if matches!(self.agent, Agent::Listens) {
+                if matches!(self.agent, Agent::Opens | Agent::Listens)
+                    && let Some(audio) = self.line.for_agent(audio)
+                {
                     self.to_agent.hear(audio);
                 }
             }
             Ok(MediaEvent::Dtmf(digit)) => self.pressed(digit),
-            Ok(MediaEvent::Mark(name)) if name == LAST_WORDS => return Break(BridgeEnd::AgentEnded),
-            Ok(MediaEvent::Mark(_) | MediaEvent::Ignored) => {}
+            Ok(MediaEvent::Mark(name)) => self.played(&name),
+            Ok(MediaEvent::Ignored) => {}
             Err(error) => {
                 metrics::counter!("voice_saas_media_messages_malformed_total").increment(1);
                 tracing::debug!("a media message was not understood: {error}");
@@ -196,9 +217,7 @@ impl<S: MediaSocket> Bridge<S> {
         for audio in self.to_caller.take_early() {
             self.tell_caller(MediaCommand::Audio(&audio));
         }
-        if matches!(self.agent, Agent::Gone(_)) {
-            self.tell_caller(MediaCommand::Mark(LAST_WORDS));
-        }
+        self.mark_last_words();
         Continue(())
     }
 
@@ -213,24 +232,45 @@ impl<S: MediaSocket> Bridge<S> {
         }
     }
 
+    fn await_agent(&mut self, cx: &mut Context<'_>) -> ControlFlow<BridgeEnd, bool> {
+        match self.line.poll_open(cx) {
+            Poll::Pending => return Continue(false),
+            Poll::Ready(Err(failure)) => return Break(BridgeEnd::AgentUnavailable(failure)),
+            Poll::Ready(Ok(conversation)) => self.note(CallEventKind::AgentReady { conversation }),
+        }
+        self.agent = Agent::Listens;
+        self.heard_agent = Instant::now();
+        let line = &mut self.line;
+        self.to_agent.convert(|audio| line.for_agent(audio));
+        Continue(true)
+    }
+
     fn hear_agent(&mut self, cx: &mut Context<'_>) -> ControlFlow<BridgeEnd, bool> {
-        if matches!(self.agent, Agent::Gone(_)) || self.to_caller.is_full() || self.to_agent.is_full() {
+        match self.agent {
+            Agent::Opens => return self.await_agent(cx),
+            Agent::Gone => return Continue(false),
+            Agent::Listens | Agent::Deaf(_) => {}
+        }
+        if self.to_caller.is_full() || self.to_agent.is_full() {
             return Continue(false);
         }
-        let event = match self.session.as_mut().poll_next(cx) {
+        let event = match self.line.poll_event(cx) {
             Poll::Ready(Some(Ok(event))) => event,
-            Poll::Ready(Some(Err(error))) => return Break(BridgeEnd::AgentFailed(Some(error))),
-            Poll::Ready(None) => {
-                self.agent = Agent::Gone(Instant::now() + self.limits.last_words);
+            // Whoever was told to say goodbye may leave in any way.
+            Poll::Ready(Some(Err(error))) if self.farewell.is_none() => {
+                return Break(BridgeEnd::AgentFailed(Some(error)));
+            }
+            Poll::Ready(Some(Err(_)) | None) => {
+                self.agent = Agent::Gone;
                 self.to_agent.clear();
-                if self.started {
-                    self.tell_caller(MediaCommand::Mark(LAST_WORDS));
-                }
+                self.begin_farewell(By::Agent);
                 return Continue(true);
             }
             Poll::Pending => {
                 return match std::mem::replace(&mut self.agent, Agent::Listens) {
-                    Agent::Deaf(error) => Break(BridgeEnd::AgentFailed(Some(error))),
+                    Agent::Deaf(error) if self.farewell.is_none() => {
+                        Break(BridgeEnd::AgentFailed(Some(error)))
+                    }
                     agent => {
                         self.agent = agent;
                         Continue(false)
@@ -240,22 +280,39 @@ impl<S: MediaSocket> Bridge<S> {
         };
         self.heard_agent = Instant::now();
         match event {
-            AgentEvent::Audio(audio) if self.started => self.tell_caller(MediaCommand::Audio(&audio)),
-            AgentEvent::Audio(audio) => self.to_caller.keep(audio),
-            AgentEvent::Interrupted => {
-                // What is queued here was spoken before the interruption; what the carrier holds, it drops.
-                self.to_caller.clear();
-                if self.started {
-                    self.tell_caller(MediaCommand::Clear);
-                }
-                self.note(CallEventKind::Interrupted);
-            }
+            AgentEvent::Audio(audio) => self.speak(audio),
+            AgentEvent::Interrupted => self.interrupt(),
             AgentEvent::Said { speaker, text } => self.note(CallEventKind::Said { speaker, text }),
             AgentEvent::Corrected { text } => self.note(CallEventKind::Corrected { text }),
             AgentEvent::ToolCall(call) => self.call_tool(call),
             AgentEvent::Ready { .. } | AgentEvent::Idle => {}
         }
         Continue(true)
+    }
+
+    fn speak(&mut self, audio: Audio) {
+        let Some(audio) = self.line.for_caller(audio) else {
+            return;
+        };
+        if self.started {
+            self.tell_caller(MediaCommand::Audio(&audio));
+        } else {
+            self.to_caller.keep(audio);
+        }
+        self.heard_more();
+    }
+
+    /// What is queued here was spoken before the interruption, and a mark among it never comes back. What the carrier
+    /// holds, it drops; what is on the way to it arrives before the `clear` and is dropped too, and is never more than
+    /// the queue lets it have ahead.
+    fn interrupt(&mut self) {
+        self.to_caller.clear();
+        self.line.interrupt();
+        if self.started {
+            self.tell_caller(MediaCommand::Clear);
+        }
+        self.mark_last_words();
+        self.note(CallEventKind::Interrupted);
     }
 
     fn call_tool(&mut self, call: ToolCall) {
@@ -293,29 +350,31 @@ impl<S: MediaSocket> Bridge<S> {
         if !matches!(self.agent, Agent::Listens) {
             return false;
         }
-        self.to_agent
-            .write(&mut self.session, cx)
-            .unwrap_or_else(|error| {
-                self.to_agent.clear();
-                self.agent = Agent::Deaf(error);
-                true
-            })
+        let Some(session) = self.line.session() else {
+            return false;
+        };
+        self.to_agent.write(session, cx).unwrap_or_else(|error| {
+            self.to_agent.clear();
+            self.agent = Agent::Deaf(error);
+            true
+        })
     }
 
     fn speak_to_caller(&mut self, cx: &mut Context<'_>) -> bool {
         if self.carrier_broke.is_some() {
             return false;
         }
+        let now = Instant::now();
         let moved = self
             .to_caller
-            .write(&mut self.socket, cx)
+            .write(&mut self.socket, now, cx)
             .unwrap_or_else(|error| {
                 self.to_caller.clear();
                 self.carrier_broke = Some(error);
                 true
             });
-        if moved || self.to_caller.is_written() {
-            self.carrier_took = Instant::now();
+        if moved || self.to_caller.is_written(now) {
+            self.carrier_took = now;
         }
         moved
     }
@@ -325,12 +384,9 @@ impl<S: MediaSocket> Bridge<S> {
         self.carrier_gone(BridgeEnd::MediaLost)
     }
 
-    /// After the agent hung up, it does not matter how the carrier goes.
+    /// During the farewell, it does not matter how the carrier goes.
     fn carrier_gone(&self, end: BridgeEnd) -> BridgeEnd {
-        match self.agent {
-            Agent::Gone(_) => BridgeEnd::AgentEnded,
-            Agent::Listens | Agent::Deaf(_) => end,
-        }
+        self.farewell.as_ref().map_or(end, Farewell::end)
     }
 
     /// Whether anything takes too long. To be asked after what waits was read: a process that stood still for a
@@ -346,9 +402,11 @@ impl<S: MediaSocket> Bridge<S> {
         if now - self.carrier_took >= self.limits.media_silence {
             return Break(self.carrier_gone(BridgeEnd::MediaLost));
         }
-        match self.agent {
-            Agent::Gone(until) if now >= until => Break(BridgeEnd::AgentEnded),
-            Agent::Listens | Agent::Deaf(_) if now - self.heard_agent >= self.limits.agent_silence => {
+        match &self.farewell {
+            Some(farewell) if farewell.is_over(now, self.to_caller.played(now), self.limits.last_words) => {
+                Break(farewell.end())
+            }
+            None if now - self.heard_agent >= self.limits.agent_silence => {
                 Break(BridgeEnd::AgentFailed(None))
             }
             _ => Continue(()),
@@ -374,6 +432,12 @@ impl<S: MediaSocket> Future for Bridge<S> {
         let this = self.get_mut();
         if this.cancelled.as_mut().poll(cx).is_ready() {
             return Poll::Ready(BridgeEnd::Ended);
+        }
+        if let Some(goodbye) = &mut this.goodbye
+            && goodbye.as_mut().poll(cx).is_ready()
+        {
+            this.goodbye = None;
+            this.begin_farewell(By::Order);
         }
         while this.tick.as_mut().poll(cx).is_ready() {
             this.tick.as_mut().reset(Instant::now() + TICK);

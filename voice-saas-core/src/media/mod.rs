@@ -2,6 +2,9 @@
 
 mod audio;
 mod bridge;
+#[cfg(test)]
+pub(crate) mod line;
+mod transcode;
 
 use bytes::{Bytes, BytesMut};
 
@@ -9,7 +12,8 @@ use crate::provider::telephony::ProviderCallId;
 
 pub use audio::{Audio, AudioFormat};
 pub use bridge::MediaSocket;
-pub(crate) use bridge::{Bridge, BridgeEnd, BridgeLimits, BridgeOutlets, ToolRequest};
+pub(crate) use bridge::{Bridge, BridgeEnd, BridgeLimits, BridgeOrders, BridgeOutlets, ToolRequest};
+pub(crate) use transcode::Transcoder;
 
 /// Why a media message cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    call::CallEventKind,
+    call::{CallEventKind, OpenFailure},
     provider::{
         BoxError, ProviderError,
         voice_agent::{AgentCommand, ToolCall},
@@ -31,6 +32,8 @@ impl<T> MediaSocket for T where
 pub(crate) enum BridgeEnd {
     /// The carrier said that the stream is over.
     CallerHungUp,
+    /// The agent's socket could not be opened.
+    AgentUnavailable(OpenFailure),
     /// The agent closed the conversation, and its last words were played.
     AgentEnded,
     /// The agent's socket failed.
@@ -41,8 +44,17 @@ pub(crate) enum BridgeEnd {
     MaxDuration,
     /// The media socket went silent.
     Silence,
-    /// Somebody ended it from outside.
+    /// Somebody ended it from outside, at once or with a farewell.
     Ended,
+}
+
+/// How a bridge is told to end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BridgeOrders {
+    /// At once.
+    pub(crate) end: CancellationToken,
+    /// When the agent's last words were played.
+    pub(crate) goodbye: CancellationToken,
 }
 
 /// How long things may take.
@@ -51,6 +63,7 @@ pub(crate) struct BridgeLimits {
     pub(crate) max_call: Duration,
     pub(crate) media_silence: Duration,
     pub(crate) agent_silence: Duration,
+    /// How long a farewell may take, however much there is to be played.
     pub(crate) last_words: Duration,
 }
 

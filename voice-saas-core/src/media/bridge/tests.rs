@@ -1,15 +1,16 @@
 //! Stories of a bridge between two lines in memory.
 
 mod fakes;
+mod farewell;
 mod interleaving;
-mod opened_ahead;
+mod opening;
 mod watchdogs;
 
 use bytes::Bytes;
 use serde_json::json;
 
 use self::fakes::{Talk, audio, frame, samples};
-use super::{BridgeEnd, LAST_WORDS};
+use super::BridgeEnd;
 use crate::{
     call::CallEventKind,
     media::{Audio, AudioFormat},
@@ -28,7 +29,7 @@ fn tool(id: &str) -> AgentEvent {
 }
 
 fn mark() -> String {
-    format!("mark {LAST_WORDS}")
+    "mark last-words-1".to_owned()
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,7 +83,7 @@ async fn an_agent_does_not_hear_a_stream_that_has_not_started() {
     talk.carrier.says(frame(2));
     talk.goes_on().await;
     assert_eq!(samples(&talk.agent.hears()), [2]);
-    assert!(talk.events().is_empty());
+    assert!(!talk.events().contains(&CallEventKind::Dtmf { digit: '1' }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,6 +175,10 @@ async fn a_frame_longer_than_the_backlog_is_heard_and_an_empty_one_is_not_kept()
     assert_eq!(talk.agent.hears(), [AgentCommand::Audio(long)]);
 }
 
+fn second(sample: u8) -> Audio {
+    Audio::encode(&[sample; 8000], AudioFormat::Mulaw8k)
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_agent_waits_for_a_carrier_that_takes_nothing_and_no_word_is_lost() {
     for started in [true, false] {
@@ -182,8 +187,7 @@ async fn an_agent_waits_for_a_carrier_that_takes_nothing_and_no_word_is_lost() {
         if started {
             talk.carrier.says("start CA1");
         }
-        let second = |sample| Audio::encode(&[sample; 8000], AudioFormat::Mulaw8k);
-        for sample in 1..=60 {
+        for sample in 1..=120 {
             talk.agent.says(second(sample));
         }
         talk.goes_on().await;
@@ -192,11 +196,49 @@ async fn an_agent_waits_for_a_carrier_that_takes_nothing_and_no_word_is_lost() {
         talk.carrier.unblocks();
         talk.carrier.says("start CA1");
         talk.goes_on().await;
-        let expected: Vec<_> = (1..=60)
+        talk.lives_for(50).await;
+        talk.agent.says(AgentEvent::Idle);
+        talk.lives_for(59).await;
+        let expected: Vec<_> = (1..=120)
             .map(|sample| [b"audio ", &second(sample).base64()[..]].concat())
             .collect();
         assert_eq!(talk.carrier.hears(), expected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_carrier_is_never_far_ahead_of_what_it_plays_and_never_has_nothing_to_play() {
+    let mut talk = Talk::started().await;
+    for sample in 1..=50 {
+        talk.agent.says(second(sample));
+    }
+    talk.goes_on().await;
+    let mut given = talk.carrier.hears().len();
+    for played in 0..50 {
+        assert!(
+            (played + 9..=played + 11).contains(&given) || given == 50,
+            "{given} given, {played} played"
+        );
+        talk.lives_for(1).await;
+        given += talk.carrier.hears().len();
+    }
+    assert_eq!(given, 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interruption_drops_what_the_carrier_was_not_given_yet_and_the_answer_is_heard_at_once() {
+    let mut talk = Talk::started().await;
+    for sample in 1..=60 {
+        talk.agent.says(second(sample));
+    }
+    talk.goes_on().await;
+    talk.carrier.hears();
+    talk.agent.says(AgentEvent::Interrupted);
+    talk.agent.says(audio(99));
+    talk.goes_on().await;
+    assert_eq!(talk.carrier.hears_text(), ["clear".to_owned(), frame(99)]);
+    talk.lives_for(30).await;
+    assert!(talk.carrier.hears().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -328,9 +370,8 @@ async fn an_agent_that_hangs_up_while_the_caller_speaks_has_hung_up() {
 async fn an_agent_that_breaks_while_the_carrier_is_slow_is_heard_out_whatever_the_caller_does() {
     let mut talk = Talk::started().await;
     talk.carrier.blocks();
-    for sample in 1..=60 {
-        talk.agent
-            .says(Audio::encode(&[sample; 8000], AudioFormat::Mulaw8k));
+    for sample in 1..=120 {
+        talk.agent.says(second(sample));
     }
     talk.goes_on().await;
     talk.agent.refuses();
@@ -341,8 +382,9 @@ async fn an_agent_that_breaks_while_the_carrier_is_slow_is_heard_out_whatever_th
     assert!(talk.agent.unread() > 0);
 
     talk.carrier.unblocks();
-    assert!(matches!(talk.ends().await, BridgeEnd::AgentFailed(Some(_))));
-    assert_eq!(talk.carrier.hears().len(), 60);
+    let (_, broken) = talk.lasts().await;
+    assert!(matches!(broken, BridgeEnd::AgentFailed(Some(_))));
+    assert_eq!(talk.agent.unread(), 0);
 }
 
 #[tokio::test(start_paused = true)]

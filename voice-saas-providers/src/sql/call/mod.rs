@@ -123,17 +123,11 @@ impl CallRepo for TenantUnit {
 
     async fn transcript(&mut self, id: CallId) -> Result<Transcript, StoreError> {
         if let Some(turns) = transcript::saved(&mut self.tx, self.tenant, id).await? {
-            return Ok(Transcript {
-                turns,
-                complete: true,
-            });
+            return Ok(Transcript::recorded(turns));
         }
         let call = self.find_call("find a transcript", id).await?;
         let events = event::list(&mut self.tx, self.tenant, id, 0, i64::MAX).await?;
-        Ok(Transcript {
-            turns: transcript::heard(call.started_at, &events),
-            complete: false,
-        })
+        Ok(Transcript::heard(call.started_at, &events))
     }
 
     async fn list(&mut self, filter: &CallFilter, page: PageRequest) -> Result<Page<Call>, StoreError> {

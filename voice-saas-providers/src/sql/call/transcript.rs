@@ -1,15 +1,7 @@
 //! Who said what.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use sqlx::types::{Json, Uuid};
-use voice_saas_core::{
-    call::{CallEvent, CallEventKind},
-    id::CallId,
-    provider::voice_agent::{Speaker, Turn},
-    store::StoreError,
-};
+use voice_saas_core::{id::CallId, provider::voice_agent::Turn, store::StoreError};
 
 use crate::sql::{
     column::{JsonText, Place},
@@ -37,24 +29,4 @@ pub(super) async fn saved(tx: &mut Tx, tenant: Uuid, call: CallId) -> Result<Opt
     row.map(|(turns,)| Place::new("call_transcripts of call", call).json("turns", &turns))
         .transpose()
         .map_err(|row| row.during(OPERATION))
-}
-
-/// What was heard while the call ran. An agent that was cut short said what it was corrected to.
-pub(super) fn heard(started_at: Timestamp, events: &[CallEvent]) -> Vec<Turn> {
-    let mut turns: Vec<Turn> = Vec::new();
-    for event in events {
-        match &event.kind {
-            CallEventKind::Said { speaker, text } => {
-                let offset = Duration::try_from(event.at.duration_since(started_at)).unwrap_or_default();
-                turns.push(Turn::new(*speaker, text, offset));
-            }
-            CallEventKind::Corrected { text } => {
-                if let Some(turn) = turns.iter_mut().rfind(|turn| turn.speaker == Speaker::Agent) {
-                    turn.text.clone_from(text);
-                }
-            }
-            _ => {}
-        }
-    }
-    turns
 }

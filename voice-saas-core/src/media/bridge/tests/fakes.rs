@@ -1,10 +1,9 @@
-//! Lines in memory, a carrier's protocol of plain words, and a driver that polls a bridge only when it was woken.
+//! A carrier's protocol of plain words, and a driver that polls a bridge only when it was woken.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -12,220 +11,21 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_core::Stream;
-use futures_sink::Sink;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    call::CallEventKind,
+    call::{CallEventKind, OpenFailure, OpenedSession},
     media::{
-        Audio, AudioFormat, Bridge, BridgeEnd, BridgeLimits, BridgeOutlets, MediaCommand, MediaError,
-        MediaEvent, MediaStreamCodec, ToolRequest,
+        Audio, AudioFormat, Bridge, BridgeEnd, BridgeLimits, BridgeOrders, BridgeOutlets, MediaCommand,
+        MediaError, MediaEvent, MediaStreamCodec, ToolRequest,
+        line::{Agent, AgentLine, Carrier, Near, line},
     },
     provider::{
-        BoxError, ErrorKind, ProviderError, ProviderName,
+        BoxError,
         telephony::ProviderCallId,
-        voice_agent::{AgentCommand, AgentEvent},
+        voice_agent::{AgentCommand, ConversationId},
     },
 };
-
-/// An error that a line can break with.
-pub(super) trait Broken {
-    fn broken() -> Self;
-}
-
-impl Broken for BoxError {
-    fn broken() -> Self {
-        "the line broke".into()
-    }
-}
-
-impl Broken for ProviderError {
-    fn broken() -> Self {
-        Self::new(
-            ProviderName::new("fake"),
-            "carry the conversation",
-            ErrorKind::Interrupted,
-        )
-    }
-}
-
-enum Writes {
-    Pass,
-    Block,
-    Fail,
-}
-
-struct State<R, W, E> {
-    unread: VecDeque<Result<R, E>>,
-    /// Said again and again, without end.
-    chant: Option<R>,
-    ended: bool,
-    unflushed: Vec<W>,
-    written: Vec<W>,
-    writes: Writes,
-    closed: bool,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-/// What the bridge holds of a line.
-pub(super) struct Near<R, W, E>(Arc<Mutex<State<R, W, E>>>);
-
-/// What the test holds of it.
-pub(super) struct Far<R, W, E>(Arc<Mutex<State<R, W, E>>>);
-
-pub(super) type Carrier = Far<Bytes, Bytes, BoxError>;
-pub(super) type Agent = Far<AgentEvent, AgentCommand, ProviderError>;
-pub(super) type AgentLine = Near<AgentEvent, AgentCommand, ProviderError>;
-
-pub(super) fn line<R, W, E>() -> (Near<R, W, E>, Far<R, W, E>) {
-    let state = Arc::new(Mutex::new(State {
-        unread: VecDeque::new(),
-        chant: None,
-        ended: false,
-        unflushed: Vec::new(),
-        written: Vec::new(),
-        writes: Writes::Pass,
-        closed: false,
-        reader: None,
-        writer: None,
-    }));
-    (Near(Arc::clone(&state)), Far(state))
-}
-
-fn wake(waker: &mut Option<Waker>) {
-    if let Some(waker) = waker.take() {
-        waker.wake();
-    }
-}
-
-impl<R, W, E: Broken> Far<R, W, E> {
-    fn state(&self) -> MutexGuard<'_, State<R, W, E>> {
-        self.0.lock().unwrap()
-    }
-
-    pub(super) fn says(&self, message: impl Into<R>) {
-        let mut state = self.state();
-        state.unread.push_back(Ok(message.into()));
-        wake(&mut state.reader);
-    }
-
-    pub(super) fn says_without_end(&self, message: impl Into<R>) {
-        let mut state = self.state();
-        state.chant = Some(message.into());
-        wake(&mut state.reader);
-    }
-
-    pub(super) fn breaks(&self) {
-        let mut state = self.state();
-        state.unread.push_back(Err(E::broken()));
-        wake(&mut state.reader);
-    }
-
-    pub(super) fn ends(&self) {
-        let mut state = self.state();
-        state.ended = true;
-        wake(&mut state.reader);
-    }
-
-    /// Takes nothing from now on.
-    pub(super) fn blocks(&self) {
-        self.state().writes = Writes::Block;
-    }
-
-    pub(super) fn unblocks(&self) {
-        let mut state = self.state();
-        state.writes = Writes::Pass;
-        wake(&mut state.writer);
-    }
-
-    /// Fails whoever writes from now on.
-    pub(super) fn refuses(&self) {
-        let mut state = self.state();
-        state.writes = Writes::Fail;
-        wake(&mut state.writer);
-    }
-
-    /// What was written and flushed since the last look.
-    pub(super) fn hears(&self) -> Vec<W> {
-        std::mem::take(&mut self.state().written)
-    }
-
-    /// What the bridge has not read yet.
-    pub(super) fn unread(&self) -> usize {
-        self.state().unread.len()
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.state().closed
-    }
-}
-
-impl Carrier {
-    pub(super) fn hears_text(&self) -> Vec<String> {
-        let text = |message: Bytes| String::from_utf8(message.to_vec()).unwrap();
-        self.hears().into_iter().map(text).collect()
-    }
-}
-
-impl<R: Clone, W, E> Stream for Near<R, W, E> {
-    type Item = Result<R, E>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut state = self.0.lock().unwrap();
-        if let Some(message) = state.unread.pop_front() {
-            return Poll::Ready(Some(message));
-        }
-        if let Some(message) = state.chant.clone() {
-            return Poll::Ready(Some(Ok(message)));
-        }
-        if state.ended {
-            return Poll::Ready(None);
-        }
-        state.reader = Some(cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl<R, W, E: Broken> Sink<W> for Near<R, W, E> {
-    type Error = E;
-
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        let mut state = self.0.lock().unwrap();
-        match state.writes {
-            Writes::Pass => Poll::Ready(Ok(())),
-            Writes::Fail => Poll::Ready(Err(E::broken())),
-            Writes::Block => {
-                state.writer = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-
-    fn start_send(self: Pin<&mut Self>, item: W) -> Result<(), E> {
-        self.0.lock().unwrap().unflushed.push(item);
-        Ok(())
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), E>> {
-        let mut state = self.0.lock().unwrap();
-        let mut unflushed = std::mem::take(&mut state.unflushed);
-        state.written.append(&mut unflushed);
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), E>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<R, W, E> Drop for Near<R, W, E> {
-    fn drop(&mut self) {
-        self.0.lock().unwrap().closed = true;
-    }
-}
 
 /// `start CA1`, `audio <base64>`, `dtmf 5`, `mark <name>`, `stop`; `clear` in the other direction.
 #[derive(Debug)]
@@ -286,7 +86,14 @@ pub(super) struct Talk {
     pub(super) agent: Agent,
     journal: mpsc::Receiver<CallEventKind>,
     pub(super) tools: mpsc::Receiver<ToolRequest>,
-    pub(super) cancel: CancellationToken,
+    pub(super) orders: BridgeOrders,
+    opening: Option<oneshot::Sender<Result<OpenedSession, OpenFailure>>>,
+    near: Option<AgentLine>,
+}
+
+/// An agent's socket that was just opened.
+pub(super) fn opened(near: AgentLine) -> OpenedSession {
+    OpenedSession::new(Box::pin(near), ConversationId::new("conv_1"))
 }
 
 impl Talk {
@@ -297,23 +104,31 @@ impl Talk {
 
     /// The journal takes this many events.
     pub(super) fn with(journal_size: usize) -> Self {
+        let mut talk = Self::opening(journal_size);
+        talk.opens(|_| {});
+        talk
+    }
+
+    /// The agent's socket is yet to be opened.
+    pub(super) fn opening(journal_size: usize) -> Self {
         let (socket, carrier) = line();
-        let (session, agent) = line();
+        let (near, agent) = line();
+        let (opening, open) = oneshot::channel();
         let (journal_in, journal) = mpsc::channel(journal_size);
         let (tools_in, tools) = mpsc::channel(2);
         let outlets = BridgeOutlets {
             journal: journal_in,
             tools: tools_in,
         };
-        let cancel = CancellationToken::new();
+        let orders = BridgeOrders::default();
         let bridge = Bridge::new(
             socket,
             Box::new(Words),
-            Box::pin(session),
+            Box::pin(async { open.await.unwrap() }),
             Some(ProviderCallId::new("CA1")),
             outlets,
             LIMITS,
-            cancel.clone().cancelled_owned(),
+            orders.clone(),
         );
         Self {
             bridge: Box::pin(bridge),
@@ -322,14 +137,29 @@ impl Talk {
             agent,
             journal,
             tools,
-            cancel,
+            orders,
+            opening: Some(opening),
+            near: Some(near),
         }
+    }
+
+    /// The agent's socket is open.
+    pub(super) fn opens(&mut self, prepare: impl FnOnce(&mut OpenedSession)) {
+        let mut session = opened(self.near.take().unwrap());
+        prepare(&mut session);
+        assert!(self.opening.take().unwrap().send(Ok(session)).is_ok());
+    }
+
+    /// The agent's socket cannot be opened.
+    pub(super) fn fails(&mut self, failure: OpenFailure) {
+        assert!(self.opening.take().unwrap().send(Err(failure)).is_ok());
     }
 
     pub(super) async fn started() -> Self {
         let mut talk = Self::new();
         talk.carrier.says("start CA1");
         talk.goes_on().await;
+        talk.events();
         talk
     }
 
@@ -378,6 +208,19 @@ impl Talk {
         }
     }
 
+    /// How many seconds it goes on while the caller is silent, and how it ends.
+    pub(super) async fn lasts(&mut self) -> (u64, BridgeEnd) {
+        self.goes_on().await;
+        for second in 1..10_000 {
+            self.carrier.says(frame(0));
+            tokio::time::advance(Duration::from_secs(1)).await;
+            if let Some(end) = self.run().await {
+                return (second, end);
+            }
+        }
+        panic!("the bridge does not end");
+    }
+
     pub(super) fn events(&mut self) -> Vec<CallEventKind> {
         std::iter::from_fn(|| self.journal.try_recv().ok()).collect()
     }
@@ -401,10 +244,4 @@ pub(super) fn samples(commands: &[AgentCommand]) -> Vec<u8> {
         _ => None,
     };
     commands.iter().filter_map(sample).collect()
-}
-
-impl From<Audio> for AgentEvent {
-    fn from(audio: Audio) -> Self {
-        Self::Audio(audio)
-    }
 }

@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test(start_paused = true)]
 async fn it_ends_when_it_is_told_to() {
     let mut talk = Talk::started().await;
-    talk.cancel.cancel();
+    talk.orders.end.cancel();
     assert!(matches!(talk.ends().await, BridgeEnd::Ended));
 }
 
@@ -60,18 +60,6 @@ async fn a_call_is_not_longer_than_calls_may_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn last_words_that_are_never_played_are_not_waited_for_without_end() {
-    let mut talk = Talk::started().await;
-    talk.agent.says(audio(1));
-    talk.agent.ends();
-    talk.goes_on().await;
-    talk.lives_for(29).await;
-    talk.carrier.says(frame(0));
-    advance(SECOND).await;
-    assert!(matches!(talk.ends().await, BridgeEnd::AgentEnded));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_media_socket_that_dies_while_the_last_words_are_played_is_no_loss() {
     let mut talk = Talk::started().await;
     talk.agent.ends();
@@ -108,7 +96,7 @@ async fn sockets_that_never_pause_do_not_outrun_the_watchdogs() {
     talk.carrier.says_without_end(frame(1));
     talk.agent.says_without_end(audio(1));
     assert!(talk.poll().is_none());
-    talk.cancel.cancel();
+    talk.orders.end.cancel();
     assert!(matches!(talk.ends().await, BridgeEnd::Ended));
 
     let mut talk = Talk::started().await;
