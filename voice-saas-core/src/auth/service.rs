@@ -358,7 +358,7 @@ impl<'a> Accounts<'a> {
         let mut tx = self
             .app
             .store()
-            .begin_system(&SystemScope::mint("authenticate an API key"))
+            .begin_reading(&SystemScope::mint("authenticate an API key"))
             .await?;
         let found = tx.accounts().api_key(&credential::hash(secret)).await?;
         drop(tx);

@@ -22,7 +22,7 @@ pub(crate) async fn apply(
     let system = SystemScope::mint("find the call that has come further");
     let owner = app
         .store()
-        .begin_system(&system)
+        .begin_reading(&system)
         .await?
         .owner_of_call(provider, &progress.id)
         .await?;

@@ -131,7 +131,7 @@ async fn attend(store: Arc<dyn Store>, waiting: Arc<Mutex<Waiting>>) {
 
 async fn look_up(store: &dyn Store, numbers: &[E164]) -> Result<HashMap<E164, Arc<Route>>, StoreError> {
     let scope = SystemScope::mint(LOOK_UP);
-    let routes = store.begin_system(&scope).await?.routes(numbers).await?;
+    let routes = store.begin_reading(&scope).await?.routes(numbers).await?;
     let by_number = routes
         .into_iter()
         .map(|route| (route.number.number.clone(), Arc::new(route)));

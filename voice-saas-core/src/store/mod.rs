@@ -39,6 +39,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Opens a unit of work for the cross-tenant look-ups that [`SystemTx`] names.
     async fn begin_system(&self, scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError>;
 
+    /// Opens the same for looking alone, where a store has a shorter way for that: each look-up sees what is committed
+    /// by then, and what is written through it is refused or lost.
+    async fn begin_reading(&self, scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError> {
+        self.begin_system(scope).await
+    }
+
     /// Resolves when jobs may have become due, at any replica; resolving too often does no harm.
     async fn job_wakeup(&self);
 

@@ -12,6 +12,11 @@ use super::unit::Tx;
 pub(super) const POSTGRES_BEGIN_SYSTEM: &str =
     "BEGIN; SET LOCAL ROLE voice_saas_system; SET LOCAL lock_timeout = '5s'";
 
+/// The role of a connection that only looks, across tenants: every transaction of it is refused a write.
+#[cfg(feature = "postgres")]
+pub(super) const POSTGRES_READER: &str =
+    "SET ROLE voice_saas_system; SET lock_timeout = '5s'; SET default_transaction_read_only = on";
+
 /// How a tenant's unit of work begins on `PostgreSQL`: as the role that sees this tenant's rows alone. One round
 /// trip, which bound parameters would not allow; a UUID's text needs no quoting.
 #[cfg(feature = "postgres")]
@@ -29,7 +34,9 @@ pub(super) fn text(tx: &Tx, sql: &'static str) -> SqlStr {
         #[cfg(feature = "sqlite")]
         Tx::Sqlite(_) => sql.into_sql_str(),
         #[cfg(feature = "postgres")]
-        Tx::Postgres(_) => AssertSqlSafe(sql.replace("/*pg", "").replace("*/", "")).into_sql_str(),
+        Tx::Postgres(_) | Tx::PostgresReading(_) => {
+            AssertSqlSafe(sql.replace("/*pg", "").replace("*/", "")).into_sql_str()
+        }
     }
 }
 
@@ -54,7 +61,7 @@ impl Dialects {
             #[cfg(feature = "sqlite")]
             Tx::Sqlite(_) => self.sqlite,
             #[cfg(feature = "postgres")]
-            Tx::Postgres(_) => self.postgres,
+            Tx::Postgres(_) | Tx::PostgresReading(_) => self.postgres,
         }
     }
 }

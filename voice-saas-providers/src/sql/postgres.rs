@@ -32,6 +32,8 @@ use super::{
 /// an administrator has to run when it may not.
 pub struct PostgresStore {
     pool: PgPool,
+    /// Connections that are in the role of the cross-tenant look-ups for good: one statement is one round trip.
+    readers: PgPool,
     options: PgConnectOptions,
     wakeup: Arc<Wakeup>,
     courier: OnceCell<JoinSet<()>>,
@@ -63,25 +65,26 @@ impl PostgresStore {
     /// Those of [`connect`](Self::connect).
     pub async fn connect_with(url: &SecretString, max_connections: u32) -> Result<Self, StoreError> {
         let options = options(url)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(5))
-            // A test per use would double the round trips of a short unit of work; only a connection that has
-            // rested may have died unnoticed.
-            .test_before_acquire(false)
-            .before_acquire(|connection, idle| {
-                Box::pin(async move {
-                    Ok(idle.idle_for < Duration::from_secs(1) || connection.ping().await.is_ok())
-                })
-            })
+        let pool = pool_options(max_connections)
             .connect_with(options.clone())
             .await
             .map_err(|error| failed(CONNECT, error))?;
+        let readers = pool_options(READERS)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::raw_sql(dialect::POSTGRES_READER)
+                        .execute(connection)
+                        .await
+                        .map(drop)
+                })
+            })
+            .connect_lazy_with(options.clone());
         let mut connection = pool.acquire().await.map_err(|error| failed(CONNECT, error))?;
         migration::run(&mut *connection, &migration::POSTGRES).await?;
         drop(connection);
         let store = Self {
             pool,
+            readers,
             options,
             wakeup: Arc::default(),
             courier: OnceCell::new(),
@@ -126,6 +129,24 @@ impl PostgresStore {
 }
 
 const CONNECT: &str = "connect to the database";
+
+/// Connections for looking, besides those for units of work.
+const READERS: u32 = 4;
+
+fn pool_options(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(5))
+        // A test per use would double the round trips of a short unit of work; only a connection that has rested may
+        // have died unnoticed.
+        .test_before_acquire(false)
+        .before_acquire(|connection, idle| {
+            Box::pin(
+                async move { Ok(idle.idle_for < Duration::from_secs(1) || connection.ping().await.is_ok()) },
+            )
+        })
+}
+
 const CHANNEL: &str = "voice_saas_jobs";
 
 fn options(url: &SecretString) -> Result<PgConnectOptions, StoreError> {
@@ -202,6 +223,13 @@ impl Store for PostgresStore {
     async fn begin_system(&self, _scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError> {
         Ok(Box::new(SystemUnit {
             tx: self.system_transaction().await?,
+        }))
+    }
+
+    async fn begin_reading(&self, _scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError> {
+        let connection = self.readers.acquire().await;
+        Ok(Box::new(SystemUnit {
+            tx: Tx::PostgresReading(connection.map_err(|error| failed("begin", error))?),
         }))
     }
 

@@ -17,6 +17,11 @@ macro_rules! on {
                 let $connection = &mut **tx;
                 $body
             }
+            #[cfg(feature = "postgres")]
+            $crate::sql::unit::Tx::PostgresReading(reading) => {
+                let $connection = &mut **reading;
+                $body
+            }
         }
     };
 }

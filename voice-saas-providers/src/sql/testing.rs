@@ -190,6 +190,10 @@ impl Store for FreshPostgres {
         self.store.begin_system(scope).await
     }
 
+    async fn begin_reading(&self, scope: &SystemScope) -> Result<Box<dyn SystemTx>, StoreError> {
+        self.store.begin_reading(scope).await
+    }
+
     async fn job_wakeup(&self) {
         self.store.job_wakeup().await;
     }

@@ -24,6 +24,9 @@ pub(super) enum Tx {
     Sqlite(super::sqlite::Unit),
     #[cfg(feature = "postgres")]
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+    /// A connection that looks and does not write: each statement sees what is committed by then.
+    #[cfg(feature = "postgres")]
+    PostgresReading(sqlx::pool::PoolConnection<sqlx::Postgres>),
 }
 
 impl Tx {
@@ -32,6 +35,8 @@ impl Tx {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(unit) => unit.commit().await,
+            #[cfg(feature = "postgres")]
+            Self::PostgresReading(_) => Ok(()),
             #[cfg(feature = "postgres")]
             Self::Postgres(tx) => tx
                 .commit()

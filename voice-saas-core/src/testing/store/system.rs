@@ -191,7 +191,7 @@ pub async fn numbers_that_are_called_at_once_are_looked_up_together(store: &dyn 
     let (one, other) = (world.tenant("acme").await, world.tenant("globex").await);
     world.number(&one, 142).await;
     world.number(&other, 143).await;
-    let mut tx = store.begin_system(&system_scope()).await.must();
+    let mut tx = store.begin_reading(&system_scope()).await.must();
     let routes = tx.routes(&[e164(143), e164(199), e164(142)]).await.must();
     let mut found: Vec<_> = routes
         .iter()
