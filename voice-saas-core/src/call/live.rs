@@ -231,21 +231,21 @@ impl LiveCalls {
     pub(crate) fn end(&self, id: CallId) -> bool {
         let state = self.state();
         let found = state.running.get(&id);
-        found.inspect(|running| running.orders.end.cancel()).is_some()
+        found.inspect(|running| running.orders.end()).is_some()
     }
 
     /// Ends a bridge that runs in this process when the agent's last words were played; `false` when none does.
     pub(crate) fn say_goodbye(&self, id: CallId) -> bool {
         let state = self.state();
         let found = state.running.get(&id);
-        found.inspect(|running| running.orders.goodbye.cancel()).is_some()
+        found.inspect(|running| running.orders.say_goodbye()).is_some()
     }
 
     /// Ends all bridges of this process. How many.
     pub(crate) fn end_all(&self) -> usize {
         let state = self.state();
         for running in state.running.values() {
-            running.orders.end.cancel();
+            running.orders.end();
         }
         state.running.len()
     }

@@ -10,6 +10,7 @@
 
 mod agent_line;
 mod farewell;
+mod orders;
 mod queue;
 mod surface;
 #[cfg(test)]
@@ -28,14 +29,17 @@ use tokio::{
     sync::mpsc::{self, error::TrySendError},
     time::{Instant, Sleep},
 };
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 pub use self::surface::MediaSocket;
-pub(crate) use self::surface::{BridgeEnd, BridgeLimits, BridgeOrders, BridgeOutlets, ToolRequest};
 use self::{
     agent_line::{AgentLine, Opening},
     farewell::{By, Farewell},
+    orders::Order,
     queue::{ToAgent, ToCaller},
+};
+pub(crate) use self::{
+    orders::BridgeOrders,
+    surface::{BridgeEnd, BridgeLimits, BridgeOutlets, ToolRequest},
 };
 use super::{Audio, MediaCommand, MediaEvent, MediaStreamCodec};
 use crate::{
@@ -46,8 +50,6 @@ use crate::{
         voice_agent::{AgentCommand, AgentEvent, BoxAgentSession, ToolCall},
     },
 };
-
-type Signal = Pin<Box<WaitForCancellationFutureOwned>>;
 
 /// How often the watchdogs look when nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -80,11 +82,14 @@ pub(crate) struct Bridge<S> {
     buffer: BytesMut,
     tool_answers: mpsc::Receiver<AgentCommand>,
     tool_answerer: mpsc::Sender<AgentCommand>,
-    cancelled: Signal,
-    /// Until it was given.
-    goodbye: Option<Signal>,
+    orders: BridgeOrders,
     tick: Pin<Box<Sleep>>,
     began: Instant,
+    /// The time of this poll.
+    now: Instant,
+    /// Who has nothing more to say in this poll, and has the waker.
+    caller_is_silent: bool,
+    agent_is_silent: bool,
     heard_caller: Instant,
     heard_agent: Instant,
     /// When the carrier last had all that it could be given, or took a part of it.
@@ -120,10 +125,12 @@ impl<S: MediaSocket> Bridge<S> {
             buffer: BytesMut::new(),
             tool_answers,
             tool_answerer,
-            cancelled: Box::pin(orders.end.cancelled_owned()),
-            goodbye: Some(Box::pin(orders.goodbye.cancelled_owned())),
+            orders,
             tick: Box::pin(tokio::time::sleep(TICK)),
             began: now,
+            now,
+            caller_is_silent: false,
+            agent_is_silent: false,
             heard_caller: now,
             heard_agent: now,
             carrier_took: now,
@@ -168,11 +175,16 @@ impl<S: MediaSocket> Bridge<S> {
     }
 
     fn hear_caller(&mut self, cx: &mut Context<'_>) -> ControlFlow<BridgeEnd, bool> {
+        if self.caller_is_silent {
+            return Continue(false);
+        }
         let message = match Pin::new(&mut self.socket).poll_next(cx) {
             Poll::Ready(Some(Ok(message))) => message,
             Poll::Ready(Some(Err(error))) => return Break(self.media_failed(&error)),
             Poll::Ready(None) => return Break(self.carrier_gone(BridgeEnd::MediaLost)),
             Poll::Pending => {
+                // Unless a write finds the socket broken: then it is asked once more.
+                self.caller_is_silent = true;
                 return match self.carrier_broke.take() {
                     Some(error) => Break(self.media_failed(&error)),
                     None => Continue(false),
@@ -185,7 +197,7 @@ impl<S: MediaSocket> Bridge<S> {
             // Before it starts, nobody knows whose stream it is.
             Ok(_) if !self.started => {}
             Ok(MediaEvent::Audio(audio)) => {
-                self.heard_caller = Instant::now();
+                self.heard_caller = self.now;
                 if matches!(self.agent, Agent::Opens | Agent::Listens)
                     && let Some(audio) = self.line.for_agent(audio)
                 {
@@ -213,7 +225,7 @@ impl<S: MediaSocket> Bridge<S> {
             return Break(BridgeEnd::MediaLost);
         }
         self.started = true;
-        self.heard_caller = Instant::now();
+        self.heard_caller = self.now;
         for audio in self.to_caller.take_early() {
             self.tell_caller(MediaCommand::Audio(&audio));
         }
@@ -239,7 +251,7 @@ impl<S: MediaSocket> Bridge<S> {
             Poll::Ready(Ok(conversation)) => self.note(CallEventKind::AgentReady { conversation }),
         }
         self.agent = Agent::Listens;
-        self.heard_agent = Instant::now();
+        self.heard_agent = self.now;
         let line = &mut self.line;
         self.to_agent.convert(|audio| line.for_agent(audio));
         Continue(true)
@@ -251,7 +263,7 @@ impl<S: MediaSocket> Bridge<S> {
             Agent::Gone => return Continue(false),
             Agent::Listens | Agent::Deaf(_) => {}
         }
-        if self.to_caller.is_full() || self.to_agent.is_full() {
+        if self.agent_is_silent || self.to_caller.is_full() || self.to_agent.is_full() {
             return Continue(false);
         }
         let event = match self.line.poll_event(cx) {
@@ -267,6 +279,7 @@ impl<S: MediaSocket> Bridge<S> {
                 return Continue(true);
             }
             Poll::Pending => {
+                self.agent_is_silent = true;
                 return match std::mem::replace(&mut self.agent, Agent::Listens) {
                     Agent::Deaf(error) if self.farewell.is_none() => {
                         Break(BridgeEnd::AgentFailed(Some(error)))
@@ -278,7 +291,7 @@ impl<S: MediaSocket> Bridge<S> {
                 };
             }
         };
-        self.heard_agent = Instant::now();
+        self.heard_agent = self.now;
         match event {
             AgentEvent::Audio(audio) => self.speak(audio),
             AgentEvent::Interrupted => self.interrupt(),
@@ -356,6 +369,7 @@ impl<S: MediaSocket> Bridge<S> {
         self.to_agent.write(session, cx).unwrap_or_else(|error| {
             self.to_agent.clear();
             self.agent = Agent::Deaf(error);
+            self.agent_is_silent = false;
             true
         })
     }
@@ -364,13 +378,14 @@ impl<S: MediaSocket> Bridge<S> {
         if self.carrier_broke.is_some() {
             return false;
         }
-        let now = Instant::now();
+        let now = self.now;
         let moved = self
             .to_caller
             .write(&mut self.socket, now, cx)
             .unwrap_or_else(|error| {
                 self.to_caller.clear();
                 self.carrier_broke = Some(error);
+                self.caller_is_silent = false;
                 true
             });
         if moved || self.to_caller.is_written(now) {
@@ -392,7 +407,7 @@ impl<S: MediaSocket> Bridge<S> {
     /// Whether anything takes too long. To be asked after what waits was read: a process that stood still for a
     /// while finds the proof of life in its sockets.
     fn watch(&self) -> ControlFlow<BridgeEnd> {
-        let now = Instant::now();
+        let now = self.now;
         if now - self.began >= self.limits.max_call {
             return Break(BridgeEnd::MaxDuration);
         }
@@ -430,17 +445,14 @@ impl<S: MediaSocket> Future for Bridge<S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BridgeEnd> {
         let this = self.get_mut();
-        if this.cancelled.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(BridgeEnd::Ended);
-        }
-        if let Some(goodbye) = &mut this.goodbye
-            && goodbye.as_mut().poll(cx).is_ready()
-        {
-            this.goodbye = None;
-            this.begin_farewell(By::Order);
+        (this.now, this.caller_is_silent, this.agent_is_silent) = (Instant::now(), false, false);
+        match this.orders.poll(cx) {
+            Some(Order::End) => return Poll::Ready(BridgeEnd::Ended),
+            Some(Order::Goodbye) => this.begin_farewell(By::Order),
+            None => {}
         }
         while this.tick.as_mut().poll(cx).is_ready() {
-            this.tick.as_mut().reset(Instant::now() + TICK);
+            this.tick.as_mut().reset(this.now + TICK);
         }
         let mut moved = true;
         for _ in 0..ROUNDS {

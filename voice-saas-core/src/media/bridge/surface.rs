@@ -6,7 +6,6 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_sink::Sink;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     call::{CallEventKind, OpenFailure},
@@ -46,15 +45,6 @@ pub(crate) enum BridgeEnd {
     Silence,
     /// Somebody ended it from outside, at once or with a farewell.
     Ended,
-}
-
-/// How a bridge is told to end.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct BridgeOrders {
-    /// At once.
-    pub(crate) end: CancellationToken,
-    /// When the agent's last words were played.
-    pub(crate) goodbye: CancellationToken,
 }
 
 /// How long things may take.

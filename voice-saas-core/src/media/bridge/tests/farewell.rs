@@ -23,7 +23,7 @@ fn words(seconds: usize) -> Audio {
 async fn an_order_to_say_goodbye_lets_the_caller_hear_what_the_agent_said() {
     let mut talk = Talk::started().await;
     talk.agent.says(audio(1));
-    talk.orders.goodbye.cancel();
+    talk.orders.say_goodbye();
     talk.goes_on().await;
     assert_eq!(talk.carrier.hears_text(), [mark(), frame(1)]);
 
@@ -40,7 +40,7 @@ async fn an_order_to_say_goodbye_lets_the_caller_hear_what_the_agent_said() {
 #[tokio::test(start_paused = true)]
 async fn a_goodbye_that_is_spoken_after_the_order_is_heard_to_its_end() {
     let mut talk = Talk::started().await;
-    talk.orders.goodbye.cancel();
+    talk.orders.say_goodbye();
     talk.goes_on().await;
     talk.carrier.says(mark());
     talk.goes_on().await;
@@ -64,7 +64,7 @@ async fn a_goodbye_that_is_spoken_after_the_order_is_heard_to_its_end() {
 #[tokio::test(start_paused = true)]
 async fn after_an_order_to_say_goodbye_an_agent_that_says_nothing_is_not_waited_for() {
     let mut talk = Talk::started().await;
-    talk.orders.goodbye.cancel();
+    talk.orders.say_goodbye();
     talk.goes_on().await;
     talk.carrier.says(mark());
     advance(SECOND).await;
@@ -74,7 +74,7 @@ async fn after_an_order_to_say_goodbye_an_agent_that_says_nothing_is_not_waited_
 #[tokio::test(start_paused = true)]
 async fn after_an_order_to_say_goodbye_the_caller_is_heard_and_the_agent_answered() {
     let mut talk = Talk::started().await;
-    talk.orders.goodbye.cancel();
+    talk.orders.say_goodbye();
     talk.agent.says(super::tool("t1"));
     talk.carrier.says(frame(1));
     talk.goes_on().await;
@@ -98,7 +98,7 @@ async fn an_agent_may_leave_in_any_way_after_an_order_to_say_goodbye() {
         let mut talk = Talk::started().await;
         talk.agent.says(audio(1));
         talk.goes_on().await;
-        talk.orders.goodbye.cancel();
+        talk.orders.say_goodbye();
         leave(&talk);
         talk.carrier.says(frame(1));
         talk.goes_on().await;
@@ -114,7 +114,7 @@ async fn a_caller_who_interrupts_the_goodbye_does_not_keep_the_call_from_ending(
     let mut talk = Talk::started().await;
     talk.carrier.blocks();
     talk.agent.says(words(5));
-    talk.orders.goodbye.cancel();
+    talk.orders.say_goodbye();
     talk.goes_on().await;
     talk.agent.says(AgentEvent::Interrupted);
     talk.goes_on().await;
@@ -130,7 +130,7 @@ async fn a_caller_who_interrupts_the_goodbye_does_not_keep_the_call_from_ending(
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_hangs_up_during_an_ordered_goodbye_changes_nothing() {
     let mut talk = Talk::started().await;
-    talk.orders.goodbye.cancel();
+    talk.orders.say_goodbye();
     talk.goes_on().await;
     talk.carrier.says("stop");
     assert!(matches!(talk.ends().await, BridgeEnd::Ended));

@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test(start_paused = true)]
 async fn it_ends_when_it_is_told_to() {
     let mut talk = Talk::started().await;
-    talk.orders.end.cancel();
+    talk.orders.end();
     assert!(matches!(talk.ends().await, BridgeEnd::Ended));
 }
 
@@ -96,7 +96,7 @@ async fn sockets_that_never_pause_do_not_outrun_the_watchdogs() {
     talk.carrier.says_without_end(frame(1));
     talk.agent.says_without_end(audio(1));
     assert!(talk.poll().is_none());
-    talk.orders.end.cancel();
+    talk.orders.end();
     assert!(matches!(talk.ends().await, BridgeEnd::Ended));
 
     let mut talk = Talk::started().await;
