@@ -9,17 +9,20 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use voice_saas_axum::{ApiState, RateLimits};
 use voice_saas_core::{
-    VoiceSaas,
+    Settings, VoiceSaas, VoiceSaasBuilder,
     auth::SecretKey,
     job::{Job, JobState},
     page::PageRequest,
     testing::system_scope,
+    trunk::SipMedia,
 };
 use voice_saas_providers::{
     elevenlabs::{AttachMode, ElevenLabs},
     emulator::{
         CallReport, CallerAudio, Emulator, EmulatorConfig, Fault, FaultKind, Operation, PlaceCall, Script,
     },
+    knowlarity::Knowlarity,
+    livekit::{LiveKit, SipTransport},
     sql::testing::FreshPostgres,
     twilio::{Twilio, sign_for_tests},
 };
@@ -37,6 +40,8 @@ pub struct TestAppBuilder {
     database: Database,
     attach: AttachMode,
     carrier_token: Option<SecretString>,
+    settings: Settings,
+    sip: bool,
 }
 
 impl TestAppBuilder {
@@ -51,6 +56,21 @@ impl TestAppBuilder {
     #[must_use]
     pub fn with_wrong_carrier_token(mut self) -> Self {
         self.carrier_token = Some(SecretString::from("0123456789abcdef0123456789abcdef"));
+        self
+    }
+
+    /// With other times and words.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Adds LiveKit, to which trunks lead, and Knowlarity, whose numbers are imported.
+    #[must_use]
+    pub fn with_sip(mut self) -> Self {
+        self.settings.sip = Some(SipMedia::new("livekit", SIP_HOST, "receptionist"));
+        self.sip = true;
         self
     }
 
@@ -90,8 +110,10 @@ impl TestAppBuilder {
             .with_telephony(twilio)
             .with_voice_agents(elevenlabs)
             .with_ambient(clock.ambient())
-            .with_tool(held_tool.clone())
-            .build();
+            .with_settings(self.settings)
+            .with_tool(held_tool.clone());
+        let app = if self.sip { with_sip(app, &emulator) } else { app };
+        let app = app.build();
         app.warm_up().await;
 
         let api = ApiState::new(app.clone())
@@ -122,6 +144,26 @@ impl TestAppBuilder {
     }
 }
 
+fn with_sip(app: VoiceSaasBuilder, emulator: &Emulator) -> VoiceSaasBuilder {
+    let url = emulator.url();
+    let livekit = LiveKit::builder(
+        url.clone(),
+        emulator.livekit_api_key(),
+        emulator.livekit_api_secret().clone(),
+    );
+    let keys = (emulator.knowlarity_authorization(), emulator.knowlarity_api_key());
+    let knowlarity = Knowlarity::builder(keys.0.clone(), keys.1.clone()).with_base_url(url.clone());
+    let livekit = livekit
+        .with_sip_host(SIP_HOST)
+        .with_stored_outbound_trunk(SipTransport::Tls, None)
+        .build();
+    app.with_telephony(livekit.expect("LiveKit's settings are right"))
+        .with_telephony(knowlarity.build().expect("Knowlarity's settings are right"))
+}
+
+/// Where carriers send calls.
+const SIP_HOST: &str = "abc123.sip.livekit.cloud";
+
 /// The whole system in one process: a fresh store, emulated providers, the real adapters, the served routes and a
 /// job worker. A test ends it with [`finish`](Self::finish), which fails when a job died.
 #[derive(Debug)]
@@ -144,6 +186,8 @@ impl TestApp {
             database,
             attach: AttachMode::Bridge,
             carrier_token: None,
+            settings: Settings::default(),
+            sip: false,
         }
     }
 

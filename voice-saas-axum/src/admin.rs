@@ -31,6 +31,7 @@ where
     OpenApiRouter::default()
         .routes(routes!(list_unrouted_calls))
         .routes(routes!(list_jobs))
+        .routes(routes!(get_job))
         .routes(routes!(retry_job))
 }
 
@@ -83,6 +84,9 @@ struct JobView {
     max_attempts: u16,
     /// Why the last attempt failed.
     error: Option<String>,
+    /// How far it has come, of a job that says so.
+    #[schema(value_type = Option<Object>)]
+    progress: Option<serde_json::Value>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
 }
@@ -98,6 +102,7 @@ impl From<Job> for JobView {
             attempt: job.attempt,
             max_attempts: job.max_attempts,
             error: job.error,
+            progress: job.progress,
             created_at: job.created_at,
         }
     }
@@ -146,6 +151,20 @@ async fn list_jobs(
     let request = page::request(query.limit.as_deref(), query.cursor.as_deref())?;
     let page = api.app().jobs().list(state, request).await?;
     Ok(axum::Json(Listed::of(page, JobView::from)))
+}
+
+/// A job, and how far it has come.
+#[utoipa::path(
+    get, path = "/v1/admin/jobs/{id}", tag = "Operators", security(("operator" = [])),
+    params(("id" = String, Path)),
+    responses((status = 200, description = "The job", body = JobView))
+)]
+async fn get_job(
+    State(api): State<ApiState>,
+    _: Operator,
+    Id(id): Id<JobId>,
+) -> Result<axum::Json<JobView>, Problem> {
+    Ok(axum::Json(api.app().jobs().get(id).await?.into()))
 }
 
 /// A job that will be tried again.

@@ -48,11 +48,13 @@ mod idempotency;
 mod json;
 mod media;
 mod number;
+mod number_missing;
 mod openapi;
 mod operations;
 mod page;
 mod query;
 mod rate_limit;
+mod reconciliation;
 mod routing;
 mod scope;
 mod serve;
@@ -60,6 +62,7 @@ mod state;
 mod tenant;
 mod tool;
 mod trace;
+mod trunk;
 mod view;
 mod webhook;
 
@@ -86,15 +89,18 @@ pub use call::calls_router;
 pub use error::Problem;
 pub use media::media_router;
 pub use number::numbers_router;
+pub use number_missing::missing_numbers_router;
 pub use openapi::{documentation_router, openapi};
 pub use operations::operations_router;
 pub use rate_limit::{Rate, RateLimits};
+pub use reconciliation::reconciliation_router;
 pub use routing::routing_router;
 pub use scope::{Operator, Scoped};
 pub use serve::serve;
 pub use state::{ApiState, InvalidOrigin};
 pub use tenant::tenant_router;
 pub use tool::tools_router;
+pub use trunk::trunks_router;
 pub use webhook::webhooks_router;
 
 /// Everything: all routes, their document, and what they have in common.
@@ -137,10 +143,13 @@ where
         .merge(api_keys_router())
         .merge(agents_router())
         .merge(numbers_router())
+        .merge(trunks_router())
+        .merge(missing_numbers_router())
         .merge(routing_router())
         .merge(calls_router())
         .merge(tools_router())
         .merge(admin_router())
+        .merge(reconciliation_router())
         .merge(webhooks_router())
         .merge(media_router())
         .merge(operations_router())

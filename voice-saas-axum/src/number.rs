@@ -13,7 +13,10 @@ use voice_saas_core::{
     VoiceSaas,
     auth::Principal,
     id::{AgentId, NumberId, SagaId},
-    number::{NumberFilter, NumberStatus, PhoneNumber, ProvisionRequest, Provisioned, Released},
+    number::{
+        ImportRequest, NumberFilter, NumberStatus, Ownership, PhoneNumber, ProvisionRequest, Provisioned,
+        Released,
+    },
     page::PageRequest,
     phone::{Country, E164},
     provider::telephony::{AvailableNumber, NumberKind, NumberQuery, ProviderNumberId},
@@ -39,6 +42,7 @@ where
     OpenApiRouter::default()
         .routes(routes!(list_available_numbers))
         .routes(routes!(provision_number, list_numbers))
+        .routes(routes!(import_number))
         .routes(routes!(get_number, update_number, release_number))
 }
 
@@ -75,9 +79,12 @@ pub(crate) struct NumberView {
     pub(crate) provider_id: Option<ProviderNumberId>,
     friendly_name: String,
     capabilities: CapabilitiesView,
-    /// `pending`, `active`, `inactive` or `released`.
+    /// `pending`, `waiting_for_documents`, `active`, `inactive`, `quarantined` or `released`.
     #[schema(value_type = String)]
     pub(crate) status: NumberStatus,
+    /// `bought`, or `imported`: then it stays in the carrier's account when it is released.
+    #[schema(value_type = String)]
+    owned: Ownership,
     #[schema(value_type = String, example = "US")]
     country: Country,
     monthly_cost: Option<Money>,
@@ -86,6 +93,9 @@ pub(crate) struct NumberView {
     agent_ids: Vec<AgentId>,
     #[schema(value_type = Option<String>, format = DateTime)]
     provisioned_at: Option<Timestamp>,
+    /// From when on it is to be given back, once somebody asked for that.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    release_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     released_at: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
@@ -102,10 +112,12 @@ impl From<PhoneNumber> for NumberView {
             friendly_name: number.friendly_name,
             capabilities: number.capabilities.into(),
             status: number.status,
+            owned: number.owned,
             country: number.country,
             monthly_cost: number.monthly_cost.map(Money::from),
             agent_ids: number.agents,
             provisioned_at: number.provisioned_at,
+            release_at: number.release_at,
             released_at: number.released_at,
             created_at: number.created_at,
         }
@@ -150,13 +162,23 @@ pub(crate) fn provisioned(outcome: Provisioned) -> Result<Answer, Problem> {
 pub(crate) struct ReleasedView {
     /// `false`: it is not answered any more, and will be given back as soon as the carrier lets us.
     released: bool,
+    /// When it is given back, where numbers are kept out of service for a while before.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantined_until: Option<Timestamp>,
 }
 
 pub(crate) fn released(outcome: Released) -> (StatusCode, axum::Json<ReleasedView>) {
-    match outcome {
-        Released::Done => (StatusCode::OK, axum::Json(ReleasedView { released: true })),
-        Released::Pending => (StatusCode::ACCEPTED, axum::Json(ReleasedView { released: false })),
-    }
+    let (status, quarantined_until) = match outcome {
+        Released::Done => (StatusCode::OK, None),
+        Released::Pending => (StatusCode::ACCEPTED, None),
+        Released::Quarantined { until } => (StatusCode::ACCEPTED, Some(until)),
+    };
+    let view = ReleasedView {
+        released: outcome == Released::Done,
+        quarantined_until,
+    };
+    (status, axum::Json(view))
 }
 
 #[derive(Default, Deserialize, IntoParams)]
@@ -270,6 +292,10 @@ struct NumberRequest {
     /// From this carrier.
     #[schema(example = "twilio")]
     provider: Option<String>,
+    /// The carrier's id of the buyer's address, where the country asks for one.
+    address_id: Option<String>,
+    /// The carrier's id of the buyer's approved papers, where the country asks for some.
+    bundle_id: Option<String>,
 }
 
 impl NumberRequest {
@@ -293,7 +319,8 @@ impl NumberRequest {
         let request = ProvisionRequest::new(country)
             .with_area_code(self.area_code)
             .with_number(number)
-            .with_provider(self.provider);
+            .with_provider(self.provider)
+            .with_requirements(self.address_id, self.bundle_id);
         Ok(match self.agent_id {
             Some(agent) => request.for_agent(agent),
             None => request,
@@ -319,11 +346,47 @@ async fn provision_number(once: Once<NumberRequest>) -> Result<Response, Problem
     .await
 }
 
+/// A number that the carrier's account holds already.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ImportBody {
+    /// As people of the tenant's country write it.
+    phone_number: String,
+    /// The carrier; `knowlarity` unless told otherwise.
+    #[schema(example = "knowlarity")]
+    provider: Option<String>,
+    /// What people shall call it.
+    label: Option<String>,
+}
+
+/// Takes a number into service that the carrier's account holds already. It is never given back to the carrier.
+#[utoipa::path(
+    post, path = "/v1/numbers/import", tag = "Numbers",
+    params(("idempotency-key" = Option<String>, Header, description = "Sent again, gets the same answer")),
+    request_body = ImportBody,
+    responses(
+        (status = 201, description = "In service", body = NumberView),
+        (status = 202, description = "Still being imported", body = PendingNumberView),
+    )
+)]
+async fn import_number(once: Once<ImportBody>) -> Result<Response, Problem> {
+    once.answer(async |app, principal, body: ImportBody| {
+        let country = app.tenants().get(&principal).await?.country;
+        let number = E164::read(&body.phone_number, country)
+            .map_err(|error| Problem::field("/phone_number", "phone_number", error.to_string()))?;
+        let provider = body.provider.unwrap_or_else(|| "knowlarity".to_owned());
+        let request = ImportRequest::new(number, provider).with_label(body.label);
+        provisioned(app.numbers().import(&principal, request).await?)
+    })
+    .await
+}
+
 #[derive(Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 struct NumberListQuery {
-    /// `pending`, `active`, `inactive` or `released`; all but the released unless told otherwise.
+    /// `pending`, `waiting_for_documents`, `active`, `inactive`, `quarantined` or `released`; all but the released
+    /// unless told otherwise.
     status: Option<String>,
     /// Only those that this agent answers.
     agent_id: Option<String>,

@@ -105,7 +105,7 @@ fn operations_mut(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .flatten()
 }
 
-fn schemes() -> [(&'static str, SecurityScheme); 6] {
+fn schemes() -> [(&'static str, SecurityScheme); 7] {
     let bearer = |description: &str| {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
@@ -130,6 +130,13 @@ fn schemes() -> [(&'static str, SecurityScheme); 6] {
         (
             "elevenlabs_signature",
             header("elevenlabs-signature", "ElevenLabs' signature of the body"),
+        ),
+        (
+            "livekit_token",
+            header(
+                "authorization",
+                "LiveKit's token, which holds the hash of the body",
+            ),
         ),
         (
             "elevenlabs_secret",

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{FromRef, State};
+use axum::{
+    extract::{FromRef, State},
+    http::StatusCode,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use voice_saas_core::{
-    id::TenantId,
+    id::{SagaId, TenantId},
     phone::{Country, E164},
     tenant::{Platform, Profile, Tenant, TenantChange, TenantStatus, Zone},
     validate::{FieldError, Invalid},
@@ -22,7 +25,7 @@ where
     S: Clone + Send + Sync + 'static,
     ApiState: FromRef<S>,
 {
-    OpenApiRouter::default().routes(routes!(get_tenant, update_tenant))
+    OpenApiRouter::default().routes(routes!(get_tenant, update_tenant, close_tenant))
 }
 
 /// Opening hours by weekday (`mon` … `sun`), as pairs of `HH:MM`.
@@ -34,7 +37,7 @@ pub(crate) struct TenantView {
     #[schema(value_type = String)]
     id: TenantId,
     name: String,
-    /// `trial`, `active`, `past_due`, `suspended` or `closed`.
+    /// `trial`, `active`, `past_due`, `suspended`, `closing` or `closed`.
     #[schema(value_type = String)]
     status: TenantStatus,
     /// `web` or `mobile`.
@@ -218,6 +221,36 @@ async fn update_tenant(
     let change = patch.change(tenants.get(scoped.principal()).await?)?;
     let tenant = tenants.update(scoped.principal(), change).await?;
     Ok(axum::Json(tenant.into()))
+}
+
+/// A tenant that is being closed.
+#[derive(Serialize, ToSchema)]
+struct OffBoardingView {
+    /// The work that closes it: the same whenever it is asked for.
+    #[schema(value_type = String)]
+    id: SagaId,
+    #[schema(value_type = String)]
+    tenant_id: TenantId,
+}
+
+/// Closes the tenant, for good; for owners alone. Its numbers are not answered from now on. Numbers, trunks and agents
+/// are given back at their providers by and by, then keys and sessions end; the tenant's status is `closing` until then
+/// and `closed` afterwards. Asking again answers the same.
+#[utoipa::path(
+    delete, path = "/v1/tenant", tag = "Tenant",
+    responses((status = 202, description = "It is being closed, or is closed", body = OffBoardingView))
+)]
+async fn close_tenant(
+    State(api): State<ApiState>,
+    scoped: Scoped,
+) -> Result<(StatusCode, axum::Json<OffBoardingView>), Problem> {
+    let principal = scoped.principal();
+    let closing = api.app().tenants().off_board(principal).await?;
+    let view = OffBoardingView {
+        id: closing.id,
+        tenant_id: principal.scope().tenant_id(),
+    };
+    Ok((StatusCode::ACCEPTED, axum::Json(view)))
 }
 
 #[cfg(test)]

@@ -20,9 +20,11 @@ use crate::{
     provider::{
         ErrorKind, ProviderError, ProviderName, telephony::TelephonyProvider, voice_agent::VoiceAgentProvider,
     },
+    reconcile::Reconciliation,
     secret::Sealer,
     store::Store,
     tenant::Tenants,
+    trunk::{SipMedia, Trunks},
 };
 
 /// How long things may take, and what callers hear when they do not work.
@@ -43,6 +45,13 @@ pub struct Settings {
     pub agent_silence: Duration,
     /// How long the agent's last words may take to be played after it hung up.
     pub last_words: Duration,
+    /// How often what exists at providers is compared with the store, without changing anything; `None` = when an
+    /// operator asks for it.
+    pub reconcile_every: Option<Duration>,
+    /// How long a number that is given back is kept out of service before; by default not at all.
+    pub quarantine: Option<Duration>,
+    /// Where calls go by SIP; by default nowhere, and numbers have no trunks.
+    pub sip: Option<SipMedia>,
     /// What a caller hears when the number is nobody's.
     pub unknown_number_message: String,
     /// What a caller hears when nobody can take the call.
@@ -61,6 +70,9 @@ impl Default for Settings {
             media_silence: Duration::from_secs(10),
             agent_silence: Duration::from_mins(1),
             last_words: Duration::from_secs(30),
+            quarantine: None,
+            sip: None,
+            reconcile_every: None,
             unknown_number_message: "The number you have called is not in service.".to_owned(),
             refused_message: "We cannot take your call at the moment. Please try again later.".to_owned(),
             fallback_message:
@@ -267,6 +279,11 @@ impl VoiceSaas {
         Numbers::new(self)
     }
 
+    /// SIP trunks.
+    pub fn trunks(&self) -> Trunks<'_> {
+        Trunks::new(self)
+    }
+
     /// Calls as tenants see them.
     pub fn calls(&self) -> Calls<'_> {
         Calls::new(self)
@@ -280,6 +297,11 @@ impl VoiceSaas {
     /// Requests that are done once, however often they are sent.
     pub fn idempotency(&self) -> Idempotency<'_> {
         Idempotency::new(self)
+    }
+
+    /// What exists at providers against what the store says: for operators.
+    pub fn reconciliation(&self) -> Reconciliation<'_> {
+        Reconciliation::new(self)
     }
 
     /// Durable jobs: running them, looking at them.
@@ -390,6 +412,18 @@ impl VoiceSaas {
         // Closing sockets and writing the last rows takes a moment, and no more than that.
         let _ = tokio::time::timeout(Duration::from_secs(5), self.0.tasks.wait()).await;
         left
+    }
+
+    pub(crate) fn all_telephony(&self) -> &[Arc<dyn TelephonyProvider>] {
+        &self.0.telephony
+    }
+
+    pub(crate) fn all_voice_agents(&self) -> &[Arc<dyn VoiceAgentProvider>] {
+        &self.0.voice_agents
+    }
+
+    pub(crate) fn has_provider(&self, name: &str) -> bool {
+        self.telephony(name).is_some() || self.voice_agents(name).is_some()
     }
 
     pub(crate) fn public_url(&self) -> &PublicUrl {

@@ -102,6 +102,8 @@ define_ids! {
     UserId = "usr";
     /// A phone number that a tenant holds at a carrier.
     NumberId = "num";
+    /// The SIP trunk of a number.
+    TrunkId = "trk";
     /// An AI agent.
     AgentId = "agt";
     /// One phone call.
@@ -120,9 +122,11 @@ define_ids! {
     TokenFamilyId = "fam";
     /// A call that reached us but no tenant's number.
     UnroutedCallId = "unr";
+    /// A disagreement between a provider and the store.
+    FindingId = "fnd";
 }
 
-deserializable!(UserId NumberId AgentId CallId ApiKeyId EventId JobId SagaId EntryId TokenFamilyId UnroutedCallId);
+deserializable!(UserId NumberId TrunkId AgentId CallId ApiKeyId EventId JobId SagaId EntryId TokenFamilyId UnroutedCallId FindingId);
 
 #[cfg(test)]
 mod tests {

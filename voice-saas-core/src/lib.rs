@@ -16,6 +16,7 @@ pub mod number;
 pub mod page;
 pub mod phone;
 pub mod provider;
+pub mod reconcile;
 pub mod saga;
 pub mod scope;
 pub mod secret;
@@ -23,6 +24,7 @@ pub mod store;
 pub mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod trunk;
 pub mod validate;
 
 pub use app::{Settings, VoiceSaas, VoiceSaasBuilder};

@@ -6,6 +6,8 @@
 //! |---|---|---|
 //! | `twilio` | `twilio` | `TelephonyProvider`: numbers, calls, webhooks, TwiML, Media Streams |
 //! | `elevenlabs` | `elevenlabs` | `VoiceAgentProvider`: agents, register-call, conversation socket, webhooks |
+//! | `livekit` | `livekit` | `TelephonyProvider`: SIP trunks, rooms, agents in them, dialling, webhooks |
+//! | `knowlarity` | `knowlarity` | `TelephonyProvider`: numbers from a plan, click-to-call, call log, live events, pushes |
 //! | `sqlite`, `postgres` | `sql` | `Store`: one implementation, two databases |
 //! | `emulator` | `emulator` | the providers themselves, as local servers for development and tests |
 
@@ -15,6 +17,10 @@ pub mod elevenlabs;
 pub mod emulator;
 #[cfg(feature = "http-client")]
 pub mod http;
+#[cfg(feature = "knowlarity")]
+pub mod knowlarity;
+#[cfg(feature = "livekit")]
+pub mod livekit;
 #[cfg(feature = "sql")]
 pub mod sql;
 #[cfg(feature = "twilio")]

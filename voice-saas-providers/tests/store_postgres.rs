@@ -15,7 +15,8 @@ use voice_saas_core::{
     call::{Call, CallEventKind},
     event::DomainEvent,
     id::{
-        AgentId, ApiKeyId, CallId, EntryId, EventId, JobId, NumberId, SagaId, TenantId, TokenFamilyId, UserId,
+        AgentId, ApiKeyId, CallId, EntryId, EventId, JobId, NumberId, SagaId, TenantId, TokenFamilyId,
+        TrunkId, UserId,
     },
     job::NewJob,
     ledger::LedgerEntry,
@@ -28,6 +29,7 @@ use voice_saas_core::{
     store::{Store, StoreError},
     tenant::{Platform, Role, Tenant},
     testing::{system_scope, tenant_scope},
+    trunk::{SealedPassword, Trunk},
 };
 use voice_saas_providers::sql::{PostgresStore, testing::FreshPostgres};
 
@@ -81,6 +83,9 @@ async fn furnish(store: &dyn Store, seed: u128) -> Result<TenantScope, StoreErro
     let mut tx = store.begin(&scope).await?;
     tx.api_keys().add(&key).await?;
     tx.numbers().add(&number).await?;
+    let password = SealedPassword::from_bytes(vec![1]);
+    let trunk = Trunk::pending(TrunkId::from_uuid(uuid(12)), number.id, "livekit", password, now);
+    tx.trunks().add(&trunk).await?;
     tx.agents().add(&agent).await?;
     tx.numbers().link(number.id, agent.spec.id).await?;
     tx.calls().add(&call, &CallEventKind::MediaConnected).await?;

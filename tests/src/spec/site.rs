@@ -40,8 +40,12 @@ fn visit(folder: &Path, sites: &mut Vec<String>) {
 
 fn sites_in(source: &str) -> impl Iterator<Item = String> {
     let code = source.split("#[cfg(test)]").next().unwrap_or_default();
-    code.split("Request::").skip(1).filter_map(|rest| {
-        let (verb, rest) = rest.split_once('(')?;
+    code.match_indices("Request::").filter_map(move |(at, name)| {
+        // Other types' names may end like this.
+        if code[..at].ends_with(char::is_alphanumeric) {
+            return None;
+        }
+        let (verb, rest) = code[at + name.len()..].split_once('(')?;
         let operation = rest.split([',', ')']).next()?.trim();
         Some(format!("{verb}({operation})"))
     })
@@ -53,7 +57,7 @@ mod tests {
 
     #[test]
     fn requests_are_found_outside_of_tests() {
-        let source = "let a = Request::get(FIND, path); send(Request::post(\n \"buy\",\n path))\n\
+        let source = "let a = Request::get(FIND, path); PortRequest::new(a); send(Request::post(\n \"buy\",\n path))\n\
             #[cfg(test)] mod tests { Request::get(X, y) }";
         assert_eq!(
             sites_in(source).collect::<Vec<_>>(),

@@ -188,7 +188,7 @@ async fn a_carrier_that_does_not_sell_for_long_is_a_typed_failure_that_leaves_no
 }
 
 /// Somebody else buys this number from the carrier.
-async fn snatch(app: &TestApp, number: &str) {
+pub(crate) async fn snatch(app: &TestApp, number: &str) {
     let emulator = app.emulator();
     let account = emulator.twilio_account_sid();
     let path = format!("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json");

@@ -58,10 +58,13 @@ async fn live(app: &TestApp, business: &str) -> TestUser {
     let user = app.register(business).await;
     let body = json!({ "name": "Receptionist", "provision_phone": true });
     let agent = user.post_once("/v1/agents", "one", &body).await.ok(201);
+    let numbers = user.get("/v1/numbers").await.ok(200);
+    let trunk = format!("/v1/numbers/{}/trunk", text(&numbers["data"][0], "id"));
     app.call(&text(&agent, "phone_number"), caller_says("hi")).await;
     let call = user.the_call().await;
     user.ended_call(&call).await;
     user.recorded(&call).await;
+    user.post(&trunk, &json!({})).await.ok(201);
     user
 }
 
@@ -73,7 +76,7 @@ fn uuid(id: &str) -> String {
 
 #[tokio::test]
 async fn without_a_tenant_the_application_sees_no_row_of_what_tenants_have_done() {
-    let Some(app) = TestApp::start(Database::Postgres).await else {
+    let Some(app) = TestApp::on(Database::Postgres).with_sip().start().await else {
         return;
     };
     let (ada, grace) = tokio::join!(live(&app, "Ada Plumbing"), live(&app, "Grace Dental"));

@@ -10,7 +10,9 @@ use voice_saas_core::{
     number::NumberError,
     page::PageError,
     provider::{ErrorKind, ProviderError, Recovery, telephony::WebhookError},
+    reconcile::ReconciliationError,
     store::{StoreError, StoreErrorKind},
+    trunk::TrunkError,
     validate::Invalid,
 };
 
@@ -53,6 +55,11 @@ impl From<StoreError> for Problem {
                 StatusCode::CONFLICT,
                 "conflict",
                 "somebody else changed it in the meantime; read it again",
+            ),
+            StoreErrorKind::TenantClosed => Self::new(
+                StatusCode::CONFLICT,
+                "tenant_closed",
+                "the tenant is being closed, or is closed; nothing new begins there",
             ),
             StoreErrorKind::Unavailable => {
                 tracing::warn!(error = %super::Chain(&error), "the store is not available");
@@ -134,14 +141,63 @@ impl From<NumberError> for Problem {
                 "number_pending",
                 "the number is still being bought; try again in a moment",
             ),
-            NumberError::RequirementsMissing => Self::new(
+            NumberError::Releasing => Self::new(
+                StatusCode::CONFLICT,
+                "number_releasing",
+                "the number is being given back; there is no way back",
+            ),
+            NumberError::Illegal(change) => {
+                Self::new(StatusCode::CONFLICT, "number_status", change.to_string())
+            }
+            NumberError::NotInAccount { provider } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "number_not_in_account",
+                "the account at the carrier does not hold the number; have the carrier assign it, or move it in, \
+                 then import it again",
+            )
+            .with_member("provider", provider),
+            NumberError::RequirementsMissing { requirements } => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "requirements_missing",
-                "the country of the number asks for an address or documents first",
-            ),
+                "the country of the number asks for an address or documents first; register them with the carrier \
+                 and send their ids as address_id and bundle_id",
+            )
+            .with_member("requirements", serde_json::to_value(requirements).unwrap_or_default()),
             NumberError::Carrier { provider, retryable } => provider_failed(&provider, retryable),
             NumberError::Provider(error) => error.into(),
             NumberError::Store(error) => error.into(),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<TrunkError> for Problem {
+    fn from(error: TrunkError) -> Self {
+        match error {
+            TrunkError::Forbidden(forbidden) => forbidden.into(),
+            TrunkError::NotConfigured => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "trunks_not_configured",
+                "the service has no provider that takes calls by SIP",
+            ),
+            TrunkError::NumberNotHeld => Self::new(
+                StatusCode::CONFLICT,
+                "number_not_held",
+                "the number is still being bought, or is given back",
+            ),
+            TrunkError::Foreign { provider } => Self::new(
+                StatusCode::CONFLICT,
+                "trunk_conflict",
+                "the number's calls go through another trunk at the provider; take it away there first",
+            )
+            .with_member("provider", provider),
+            TrunkError::Provider { provider, retryable } => provider_failed(&provider, retryable),
+            TrunkError::Pending => Self::new(
+                StatusCode::CONFLICT,
+                "trunk_pending",
+                "the trunk is still being set up; try again in a moment",
+            ),
+            TrunkError::Store(error) => error.into(),
             error => Self::internal(&error),
         }
     }
@@ -154,6 +210,23 @@ impl From<CallError> for Problem {
             CallError::Forbidden(forbidden) => forbidden.into(),
             CallError::Provider(error) => error.into(),
             CallError::Store(error) => error.into(),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ReconciliationError> for Problem {
+    fn from(error: ReconciliationError) -> Self {
+        let conflict = |code, why| Self::new(StatusCode::CONFLICT, code, why);
+        match error {
+            ReconciliationError::Invalid(invalid) => invalid.into(),
+            ReconciliationError::Refused(why) => conflict("action_refused", why),
+            ReconciliationError::UnderWay => conflict(
+                "already_under_way",
+                "the same is under way already; look at its job, or try again in a moment",
+            ),
+            ReconciliationError::Provider { provider } => provider_failed(&provider, false),
+            ReconciliationError::Store(error) => error.into(),
             error => Self::internal(&error),
         }
     }
@@ -301,6 +374,13 @@ mod tests {
         let store = |kind| StoreError::new("find a number", kind);
         check(store(StoreErrorKind::NotFound), 404, "not_found");
         check(store(StoreErrorKind::Unavailable), 503, "unavailable");
+        check(store(StoreErrorKind::TenantClosed), 409, "tenant_closed");
+        check(ReconciliationError::UnderWay, 409, "already_under_way");
+        check(
+            ReconciliationError::Refused("a tenant holds the number"),
+            409,
+            "action_refused",
+        );
         check(store(StoreErrorKind::Corrupt), 500, "internal");
         check(AccountError::EmailTaken, 409, "email_taken");
         check(AccountError::Unauthenticated, 401, "unauthenticated");

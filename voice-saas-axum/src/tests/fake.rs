@@ -25,7 +25,7 @@ use voice_saas_core::{
     provider::{
         ProviderName,
         telephony::{
-            CallPlan, CallProvider, InboundWebhook, IncomingCall, NumberProvider, ProviderCallId,
+            CallPlan, CallProvider, Capability, InboundWebhook, IncomingCall, NumberProvider, ProviderCallId,
             TelephonyEvent, TelephonyProvider, WebhookAnswer, WebhookError, WebhookKind, WebhookRequest,
         },
     },
@@ -33,6 +33,7 @@ use voice_saas_core::{
     scope::{Actor, SystemScope, TenantScope},
     store::{Store, StoreError, StoreErrorKind, SystemTx, TenantTx},
     tenant::{self, Role},
+    trunk,
 };
 
 use crate::ApiState;
@@ -98,6 +99,9 @@ impl TenantTx for Tx {
     }
     fn numbers(&mut self) -> &mut dyn number::NumberRepo {
         panic!("no numbers are kept here")
+    }
+    fn trunks(&mut self) -> &mut dyn trunk::TrunkRepo {
+        panic!("no trunks are kept here")
     }
     fn agents(&mut self) -> &mut dyn agent::AgentRepo {
         panic!("no agents are kept here")
@@ -204,6 +208,9 @@ impl TelephonyProvider for Carrier {
     }
     fn media(&self) -> Option<&dyn MediaCodec> {
         None
+    }
+    fn capabilities(&self) -> &'static [Capability] {
+        &[Capability::AnswerCalls]
     }
 }
 

@@ -31,18 +31,24 @@ fn the_document_knows_every_route() {
     let expected: BTreeSet<String> = "
         POST /v1/auth/register; POST /v1/auth/login; POST /v1/auth/refresh; POST /v1/auth/logout; GET /v1/auth/me;
         GET /v1/members; GET /v1/api-keys; POST /v1/api-keys; DELETE /v1/api-keys/{id};
-        GET /v1/tenant; PATCH /v1/tenant;
+        GET /v1/tenant; PATCH /v1/tenant; DELETE /v1/tenant;
         GET /v1/numbers/available; GET /v1/numbers; POST /v1/numbers;
+        POST /v1/numbers/import; GET /v1/trunks; DELETE /v1/trunks/{id}; POST /v1/numbers/{id}/trunk;
+        POST /v1/admin/numbers/provision-missing;
         GET /v1/numbers/{id}; PATCH /v1/numbers/{id}; DELETE /v1/numbers/{id}; POST /v1/routing/explain;
         GET /v1/agents; POST /v1/agents; GET /v1/agents/{id}; PATCH /v1/agents/{id}; DELETE /v1/agents/{id};
         GET /v1/agents/{id}/numbers; PUT /v1/agents/{id}/numbers;
         POST /v1/agents/{id}/phone-number; DELETE /v1/agents/{id}/phone-number;
         GET /v1/calls; GET /v1/calls/{id}; POST /v1/calls/{id}/hangup; GET /v1/calls/{id}/transcript;
         GET /v1/calls/{id}/events; POST /v1/tools/{tool};
-        GET /v1/admin/unrouted-calls; GET /v1/admin/jobs; POST /v1/admin/jobs/{id}/retry;
+        GET /v1/admin/unrouted-calls; GET /v1/admin/jobs; GET /v1/admin/jobs/{id}; POST /v1/admin/jobs/{id}/retry;
+        GET /v1/admin/reconciliation; POST /v1/admin/reconciliation/run; POST /v1/admin/numbers/repoint-webhooks;
+        POST /v1/admin/reconciliation/{finding}/adopt; POST /v1/admin/reconciliation/{finding}/release;
+        POST /v1/admin/reconciliation/{finding}/repair;
         POST /webhooks/twilio/voice; POST /webhooks/twilio/fallback; POST /webhooks/twilio/status;
         POST /webhooks/twilio/after-media; GET /media/twilio/{token};
         POST /webhooks/elevenlabs/conversation-init; POST /webhooks/elevenlabs/post-call;
+        GET /webhooks/knowlarity/{secret}; POST /webhooks/knowlarity/{secret}; POST /webhooks/livekit;
         GET /healthz; GET /readyz; GET /metrics; GET /openapi.json; GET /docs; GET /docs/; GET /docs/{file}"
         .split(';')
         .map(|line| line.trim().to_owned())

@@ -1,6 +1,8 @@
 //! What providers call us for. The library verifies each on its raw bytes before it reads anything.
 
 mod elevenlabs;
+mod knowlarity;
+mod livekit;
 mod twilio;
 
 use axum::{
@@ -20,7 +22,10 @@ where
     S: Clone + Send + Sync + 'static,
     ApiState: FromRef<S>,
 {
-    twilio::router().merge(elevenlabs::router())
+    twilio::router()
+        .merge(elevenlabs::router())
+        .merge(knowlarity::router())
+        .merge(livekit::router())
 }
 
 /// A provider's request as it reached us. The path is the one that the provider called, whatever prefix the routes are

@@ -11,7 +11,7 @@ use crate::provider::voice_agent::{AgentSpec, ProviderAgentId};
 pub use repo::AgentRepo;
 pub use service::{AgentChange, AgentError, AgentWithNumber, Agents};
 
-pub(crate) use object::{DeleteAgentObject, EnsureAgentObject};
+pub(crate) use object::{DeleteAgentObject, EnsureAgentObject, enqueue_ensure};
 
 /// An agent in its present version. Each edit makes a new version; a call keeps the one that it began with.
 #[derive(Debug, Clone, PartialEq, Eq)]

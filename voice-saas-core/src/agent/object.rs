@@ -29,7 +29,7 @@ struct Delete {
 }
 
 /// Enqueues making the object or bringing it up to date; `None` for an agent that has none of its own.
-pub(super) async fn enqueue_ensure(
+pub(crate) async fn enqueue_ensure(
     app: &VoiceSaas,
     tx: &mut dyn TenantTx,
     agent: &Agent,
@@ -37,6 +37,7 @@ pub(super) async fn enqueue_ensure(
     if agent.spec.binding == Binding::Shared {
         return Ok(None);
     }
+    tx.tenant().require_open().await?;
     let ambient = app.ambient();
     let id = JobId::generate(ambient.ids());
     let job = NewJob::new(id, ENSURE, json!(Ensure { agent: agent.spec.id }), ambient.now())

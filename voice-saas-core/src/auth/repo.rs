@@ -32,6 +32,8 @@ pub trait AccountRepo: Send {
     async fn use_refresh_token(&mut self, hash: &CredentialHash, at: Timestamp) -> Result<bool, StoreError>;
     /// Ends all tokens of the family.
     async fn revoke_family(&mut self, family: TokenFamilyId, at: Timestamp) -> Result<(), StoreError>;
+    /// Ends all tokens of all logins into the tenant.
+    async fn revoke_tenant(&mut self, tenant: TenantId, at: Timestamp) -> Result<(), StoreError>;
     /// The key that hashes to this and whose it is, unless it was revoked.
     async fn api_key(&mut self, hash: &CredentialHash) -> Result<Option<(TenantId, ApiKey)>, StoreError>;
 }

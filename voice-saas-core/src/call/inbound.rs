@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Call, CallAnswer, CallEventKind, CallStatus, EndReason, MediaLeg, MediaRefused, Outcome, UnroutedCall,
-    context, conversation, decide::decide, media_leg, progress, token::Purpose, tool,
+    context, conversation, decide::decide, hint, media_leg, progress, token::Purpose, tool,
 };
 use crate::{
     VoiceSaas,
@@ -76,6 +76,11 @@ impl<'a> InboundCalls<'a> {
                 progress::apply(self.app, provider, &progress).await?;
                 Ok(None)
             }
+            TelephonyEvent::Hint(call) => {
+                hint::follow(self.app, provider, &call).await?;
+                Ok(None)
+            }
+            TelephonyEvent::Other => Ok(None),
             TelephonyEvent::Incoming(call) => {
                 let plan = match kind {
                     WebhookKind::AfterMedia => self.after_media(provider, &call).await,

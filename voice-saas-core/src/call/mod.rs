@@ -5,6 +5,7 @@ mod context;
 mod conversation;
 mod cost;
 mod decide;
+mod hint;
 mod inbound;
 mod live;
 mod media_leg;

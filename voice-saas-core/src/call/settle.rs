@@ -87,7 +87,11 @@ impl JobHandler for SettleCall {
 }
 
 /// Asks the carrier how the call stands, and writes down what it says. Whether the call is over.
-async fn ended_at_carrier(app: &VoiceSaas, scope: &TenantScope, call: &Call) -> Result<bool, JobError> {
+pub(crate) async fn ended_at_carrier(
+    app: &VoiceSaas,
+    scope: &TenantScope,
+    call: &Call,
+) -> Result<bool, JobError> {
     let carrier = app.telephony(&call.provider);
     let (Some(calls), Some(id)) = (carrier.and_then(|carrier| carrier.calls()), &call.provider_call) else {
         return Err(JobError::give_up("the call's carrier is not configured"));

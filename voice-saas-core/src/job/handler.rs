@@ -3,14 +3,14 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::Job;
 use crate::{
     VoiceSaas,
     provider::{ProviderError, Recovery},
     scope::TenantScope,
-    store::StoreError,
+    store::{StoreError, StoreErrorKind, SystemTx},
 };
 
 /// A claimed job in the hands of its handler.
@@ -49,6 +49,41 @@ impl<'a> JobContext<'a> {
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, JobError> {
         serde_json::from_value(self.job.payload.clone())
             .map_err(|error| JobError::give_up(format!("the payload cannot be read: {error}")))
+    }
+
+    /// How far earlier attempts came, if one has said so.
+    ///
+    /// # Errors
+    /// Gives the job up when that cannot be read.
+    pub fn progress<T: DeserializeOwned>(&self) -> Result<Option<T>, JobError> {
+        let progress = self.job.progress.clone();
+        progress
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(|error| JobError::give_up(format!("the progress cannot be read: {error}")))
+    }
+
+    /// Writes down how far the job has come, in the unit of work that did it.
+    ///
+    /// # Errors
+    /// `Stale` when the job was taken away from this worker.
+    pub async fn save_progress<T: Serialize + Sync>(
+        &self,
+        tx: &mut dyn SystemTx,
+        progress: &T,
+    ) -> Result<(), StoreError> {
+        const OPERATION: &str = "write a job's progress";
+        let progress = serde_json::to_value(progress)
+            .map_err(|error| StoreError::new(OPERATION, StoreErrorKind::Internal).with_source(error))?;
+        let queue = tx.job_queue();
+        if queue
+            .save_progress(self.job.id, self.job.fence, &progress)
+            .await?
+        {
+            Ok(())
+        } else {
+            Err(StoreError::new(OPERATION, StoreErrorKind::Stale))
+        }
     }
 }
 

@@ -104,6 +104,8 @@ pub struct Job {
     pub lease_until: Option<Timestamp>,
     /// Why the last attempt failed, for operators.
     pub error: Option<String>,
+    /// How far it has come, of a job that says so.
+    pub progress: Option<Value>,
     /// Since when.
     pub created_at: Timestamp,
 }
@@ -123,6 +125,7 @@ impl Job {
             fence: 0,
             lease_until: None,
             error: None,
+            progress: None,
             created_at,
         }
     }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{Job, JobState, NewJob};
 use crate::{
@@ -33,6 +34,9 @@ pub trait JobQueue: Send {
     async fn claim_one(&mut self, id: JobId, lease_until: Timestamp) -> Result<Option<Job>, StoreError>;
     /// Keeps a job for longer; `false` when it was taken away.
     async fn heartbeat(&mut self, id: JobId, fence: i64, lease_until: Timestamp) -> Result<bool, StoreError>;
+    /// Writes down how far a job has come, for its next attempt and for operators; `false`, and nothing changed, when it
+    /// was taken away.
+    async fn save_progress(&mut self, id: JobId, fence: i64, progress: &Value) -> Result<bool, StoreError>;
     /// Done; `false`, and nothing changed, when it was taken away.
     async fn finish(&mut self, id: JobId, fence: i64, now: Timestamp) -> Result<bool, StoreError>;
     /// Again at `run_at`; `false`, and nothing changed, when it was taken away.

@@ -12,11 +12,14 @@ use crate::{
     call::{settle::SettleCall, sweep},
     event::dispatch,
     id::JobId,
-    number::{ProvisionNumber, ReleaseNumber},
+    number::{ImportNumber, ProvisionMissing, ProvisionNumber, ReleaseNumber, RepointWebhooks},
     page::{Page, PageRequest},
+    reconcile::{self, ApplyFinding, RunReconciliation},
     saga::SagaJob,
     scope::{Actor, SystemScope, TenantScope},
     store::StoreError,
+    tenant::OffBoardTenant,
+    trunk::{DeleteTrunk, SetUpTrunk},
 };
 
 /// How long a worker may keep a job without a sign of life.
@@ -110,6 +113,18 @@ impl<'a> Jobs<'a> {
             .await?
             .job_queue()
             .jobs(state, page)
+            .await
+    }
+
+    /// The job: for operators.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn get(&self, id: JobId) -> Result<Job, StoreError> {
+        self.begin("an operator looks at a job")
+            .await?
+            .job_queue()
+            .job(id)
             .await
     }
 
@@ -216,6 +231,7 @@ impl<'a> Jobs<'a> {
             let reaped = tx.job_queue().reap(now).await?;
             tx.job_queue().prune(now - KEPT).await?;
             tx.forget(now - REPEATABLE).await?;
+            reconcile::schedule(self.app, &mut *tx).await?;
             tx.commit().await?;
             let swept = sweep::sweep(self.app).await?;
             if reaped > 0 || swept > 0 {
@@ -310,14 +326,22 @@ fn backoff(attempt: u16, jitter: f64) -> Duration {
 }
 
 fn handler(kind: &str) -> Option<Box<dyn JobHandler>> {
-    let all: [fn() -> Box<dyn JobHandler>; 5] = [
+    let all: &[fn() -> Box<dyn JobHandler>] = &[
         || Box::new(SettleCall),
         || Box::new(SagaJob::new(ProvisionNumber)),
+        || Box::new(SagaJob::new(ImportNumber)),
+        || Box::new(ProvisionMissing),
         || Box::new(ReleaseNumber),
+        || Box::new(SagaJob::new(SetUpTrunk)),
+        || Box::new(DeleteTrunk),
         || Box::new(EnsureAgentObject),
         || Box::new(DeleteAgentObject),
+        || Box::new(RunReconciliation),
+        || Box::new(ApplyFinding),
+        || Box::new(RepointWebhooks),
+        || Box::new(SagaJob::new(OffBoardTenant)),
     ];
-    all.into_iter()
+    all.iter()
         .map(|make| make())
         .find(|handler| handler.kind() == kind)
 }

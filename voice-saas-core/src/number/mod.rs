@@ -1,8 +1,13 @@
-//! A phone number that a tenant holds: `pending → active → inactive → released`.
+//! A phone number that a tenant holds: `pending → active ⇄ inactive → (quarantined →) released`.
 
+mod import;
+mod missing;
 mod provision;
+mod release;
 mod repo;
+mod repoint;
 mod service;
+mod status;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,26 +19,29 @@ use crate::{
     provider::telephony::{NumberCapabilities, ProviderNumberId},
 };
 
+pub use import::ImportRequest;
+pub use missing::{MissingNumbers, MissingRequest};
 pub use provision::ProvisionRequest;
+pub use release::Released;
 pub use repo::{NumberFilter, NumberRepo};
-pub use service::{NumberError, Numbers, Provisioned, Released};
+pub use service::{NumberError, Numbers, Provisioned};
+pub use status::{IllegalChange, NumberStatus};
 
-pub(crate) use provision::ProvisionNumber;
-pub(crate) use service::ReleaseNumber;
+pub(crate) use import::{ImportNumber, KIND as IMPORT};
+pub(crate) use missing::ProvisionMissing;
+pub(crate) use provision::{ProvisionNumber, webhooks};
+pub(crate) use release::{ReleaseNumber, give_back};
+pub(crate) use repoint::RepointWebhooks;
 
-/// Where a number stands in its life.
+/// How a tenant came by a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum NumberStatus {
-    /// Chosen; the purchase is under way.
-    Pending,
-    /// Paid for and answered.
-    Active,
-    /// Paid for and not answered.
-    Inactive,
-    /// Given back.
-    Released,
+#[expect(clippy::exhaustive_enums, reason = "there is no third way")]
+pub enum Ownership {
+    /// Bought by us, and given back to the carrier when it is released.
+    Bought,
+    /// It was in the carrier's account before, and stays there when it is released.
+    Imported,
 }
 
 /// A phone number that a tenant holds.
@@ -52,20 +60,24 @@ pub struct PhoneNumber {
     pub friendly_name: String,
     /// What it can carry.
     pub capabilities: NumberCapabilities,
-    /// Where it stands.
+    /// Where it stands. Use cases change it with [`turn`](Self::turn).
     pub status: NumberStatus,
+    /// How the tenant came by it.
+    pub owned: Ownership,
     /// The country that numbers it.
     pub country: Country,
     /// What it costs a month.
     pub monthly_cost: Option<Money>,
     /// The agents that answer it, first choice first.
     pub agents: Vec<AgentId>,
-    /// The work that bought it.
+    /// The work that bought or imported it.
     pub saga: Option<SagaId>,
     /// Since when it is known here.
     pub created_at: Timestamp,
     /// Since when it is paid for.
     pub provisioned_at: Option<Timestamp>,
+    /// From when on it is to be given back: somebody asked for that, and there is no way back.
+    pub release_at: Option<Timestamp>,
     /// Since when it is no longer paid for.
     pub released_at: Option<Timestamp>,
 }
@@ -88,13 +100,24 @@ impl PhoneNumber {
             provider_id: None,
             capabilities: NumberCapabilities::default(),
             status: NumberStatus::Pending,
+            owned: Ownership::Bought,
             country,
             monthly_cost: None,
             agents: Vec::new(),
             saga: Some(saga),
             created_at,
             provisioned_at: None,
+            release_at: None,
             released_at: None,
         }
+    }
+
+    /// The next stop of its life.
+    ///
+    /// # Errors
+    /// `IllegalChange`; the number stays as it is.
+    pub fn turn(&mut self, to: NumberStatus) -> Result<(), IllegalChange> {
+        self.status = self.status.change(to)?;
+        Ok(())
     }
 }

@@ -8,27 +8,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    NumberError, NumberStatus, PhoneNumber,
-    service::{area_codes, facet, mark_released},
+    NumberError, NumberFilter, NumberStatus, PhoneNumber,
+    release::mark_released,
+    service::{area_codes, facet, publish_provisioned},
 };
 use crate::{
     VoiceSaas,
-    event::DomainEvent,
-    id::{AgentId, EventId, NumberId},
+    id::{AgentId, JobId, NumberId, SagaId},
+    page::PageRequest,
     phone::{Country, E164},
     provider::{
         ErrorKind, ProviderError, Recovery,
         telephony::{
             AvailableNumber, NumberCapabilities, NumberKind, NumberOrder, NumberProvider, NumberQuery,
-            NumberWebhooks, ProviderNumber, ProviderNumberId,
+            NumberRequirements, NumberWebhooks, ProviderNumber, ProviderNumberId,
         },
     },
-    saga::{Saga, SagaStep, StepContext, StepError},
-    store::{StoreError, StoreErrorKind},
+    saga::{self, Saga, SagaStep, StepContext, StepError},
+    store::{StoreError, StoreErrorKind, TenantTx},
 };
 
 /// What the saga and its job are called.
-pub(super) const KIND: &str = "number.provision";
+const KIND: &str = "number.provision";
 
 /// Which number to buy, and what for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,12 @@ pub struct ProvisionRequest {
     pub agent: Option<AgentId>,
     /// From this carrier.
     pub provider: Option<String>,
+    /// The carrier's id of the buyer's address, where the country asks for one.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// The carrier's id of the buyer's approved papers, where the country asks for some.
+    #[serde(default)]
+    pub bundle: Option<String>,
 }
 
 impl ProvisionRequest {
@@ -58,7 +65,17 @@ impl ProvisionRequest {
             number: None,
             agent: None,
             provider: None,
+            address: None,
+            bundle: None,
         }
+    }
+
+    /// With what the country asks for, by the carrier's ids.
+    #[must_use]
+    pub fn with_requirements(mut self, address: Option<String>, bundle: Option<String>) -> Self {
+        self.address = address;
+        self.bundle = bundle;
+        self
     }
 
     /// In this area.
@@ -101,13 +118,16 @@ pub(crate) struct State {
     chosen: Option<E164>,
     row: Option<NumberId>,
     bought: Option<Bought>,
+    /// What the country asks for and the request does not have.
+    #[serde(default)]
+    missing: Option<NumberRequirements>,
 }
 
 /// What the carrier sold us.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Bought {
-    id: ProviderNumberId,
-    capabilities: NumberCapabilities,
+pub(super) struct Bought {
+    pub(super) id: ProviderNumberId,
+    pub(super) capabilities: NumberCapabilities,
 }
 
 impl From<ProviderNumber> for Bought {
@@ -128,25 +148,76 @@ impl State {
             chosen: None,
             row: None,
             bought: None,
+            missing: None,
         }
     }
+
+    /// The country asks for this first.
+    fn wait_for(&mut self, requirements: NumberRequirements) -> StepError {
+        let report = json!(Report::RequirementsMissing {
+            requirements: requirements.clone()
+        });
+        self.missing = Some(requirements);
+        StepError::give_up("the country asks for an address or documents first", report)
+    }
+}
+
+/// Begins a purchase: writes the saga and its job.
+///
+/// # Errors
+/// `AlreadyAssigned` when the agent has a number or is getting one; `Store` (`NotFound`) when there is no such agent.
+pub(super) async fn begin(
+    app: &VoiceSaas,
+    tx: &mut dyn TenantTx,
+    request: ProvisionRequest,
+    provider: &str,
+) -> Result<(SagaId, JobId), NumberError> {
+    let mut unique_key = None;
+    if let Some(agent) = request.agent {
+        tx.agents().find(agent).await?;
+        let filter = NumberFilter {
+            agent: Some(agent),
+            ..NumberFilter::default()
+        };
+        let linked = tx.numbers().list(filter, PageRequest::default()).await?;
+        if !linked.data.is_empty() {
+            return Err(NumberError::AlreadyAssigned);
+        }
+        unique_key = Some(format!("{KIND}:{agent}"));
+    }
+    let state = State::new(request, provider);
+    let begun = saga::begin(app, tx, &ProvisionNumber, &state, unique_key).await?;
+    begun.ok_or(NumberError::AlreadyAssigned)
 }
 
 /// Why a purchase was given up, for whoever asked for it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub(super) enum Report {
-    Unavailable { nearby_area_codes: Vec<String> },
-    RequirementsMissing,
+    Unavailable {
+        nearby_area_codes: Vec<String>,
+    },
+    RequirementsMissing {
+        #[serde(default)]
+        requirements: NumberRequirements,
+    },
+    NotInAccount,
     AgentDeleted,
-    Carrier { retryable: bool },
+    Carrier {
+        retryable: bool,
+    },
 }
 
 impl Report {
     pub(super) fn into_error(report: Option<Self>, provider: &str) -> NumberError {
         match report {
             Some(Self::Unavailable { nearby_area_codes }) => NumberError::Unavailable { nearby_area_codes },
-            Some(Self::RequirementsMissing) => NumberError::RequirementsMissing,
+            Some(Self::RequirementsMissing { requirements }) => {
+                NumberError::RequirementsMissing { requirements }
+            }
+            Some(Self::NotInAccount) => NumberError::NotInAccount {
+                provider: provider.to_owned(),
+            },
             Some(Self::AgentDeleted) => StoreError::new("find the agent", StoreErrorKind::NotFound).into(),
             Some(Self::Carrier { retryable }) => NumberError::Carrier {
                 provider: provider.to_owned(),
@@ -159,12 +230,9 @@ impl Report {
         }
     }
 
-    fn of(error: &ProviderError) -> Value {
+    pub(super) fn of(error: &ProviderError) -> Value {
         let retryable = !matches!(error.recovery(), Recovery::GiveUp);
-        json!(match error.kind() {
-            ErrorKind::RequirementsMissing => Self::RequirementsMissing,
-            _ => Self::Carrier { retryable },
-        })
+        json!(Self::Carrier { retryable })
     }
 }
 
@@ -184,14 +252,24 @@ impl Saga for ProvisionNumber {
     }
 }
 
-fn numbers<'a>(app: &'a VoiceSaas, state: &State) -> Result<&'a dyn NumberProvider, StepError> {
-    let carrier = app.telephony(&state.provider).ok_or_else(|| {
+pub(super) fn numbers<'a>(app: &'a VoiceSaas, provider: &str) -> Result<&'a dyn NumberProvider, StepError> {
+    let carrier = app.telephony(provider).ok_or_else(|| {
         StepError::give_up(
             "the carrier is not configured",
             json!(Report::Carrier { retryable: false }),
         )
     })?;
     facet(&**carrier).map_err(|error| StepError::provider(&error, Report::of(&error)))
+}
+
+/// Where the carrier reports the calls of its numbers.
+pub(crate) fn webhooks(app: &VoiceSaas, provider: &str) -> NumberWebhooks {
+    let url = app.public_url();
+    NumberWebhooks::new(
+        url.webhook(provider, "voice"),
+        url.webhook(provider, "fallback"),
+        url.webhook(provider, "status"),
+    )
 }
 
 /// Finds candidates. Nothing is paid for yet, so every failure turns the saga back at once.
@@ -205,7 +283,7 @@ impl SagaStep<State> for Choose {
     }
 
     async fn run(&self, context: &mut StepContext<'_>, state: &mut State) -> Result<(), StepError> {
-        let numbers = numbers(context.app, state)?;
+        let numbers = numbers(context.app, &state.provider)?;
         let fail = |error: ProviderError| {
             let detail = error.detail().unwrap_or_default();
             StepError::give_up(format!("{error}: {detail}"), Report::of(&error))
@@ -223,11 +301,7 @@ impl SagaStep<State> for Choose {
             found.retain(|available| available.number == *number);
         }
         if found.is_empty() {
-            let anywhere = NumberQuery::new(request.country)
-                .with_kind(request.kind)
-                .with_limit(30);
-            let nearby = numbers.search(&anywhere).await.map_err(fail)?;
-            let nearby_area_codes = area_codes(&nearby, request.country);
+            let nearby_area_codes = nearby(numbers, request).await.map_err(fail)?;
             return Err(StepError::give_up(
                 "no number fits",
                 json!(Report::Unavailable { nearby_area_codes }),
@@ -235,14 +309,70 @@ impl SagaStep<State> for Choose {
         }
         found.reverse();
         state.candidates = found;
-        next_candidate(context, state).await
+        next_candidate(context, state).await?;
+        if state.request.address.is_some() || state.request.bundle.is_some() {
+            return Ok(());
+        }
+        let request = &state.request;
+        match numbers.requirements(request.country, request.kind).await {
+            Ok(requirements) if !requirements.is_empty() => Err(state.wait_for(requirements)),
+            Ok(_) => Ok(()),
+            // Then the purchase says it.
+            Err(error) => {
+                tracing::debug!("what the country asks for is not known: {error}");
+                Ok(())
+            }
+        }
     }
 
     async fn undo(&self, context: &mut StepContext<'_>, state: &mut State) -> Result<(), StepError> {
-        if let Some(row) = state.row {
-            mark_released(context.app, context.scope, row).await?;
+        let Some(row) = state.row else { return Ok(()) };
+        if state.missing.is_none() {
+            return Ok(mark_released(context.app, context.scope, row).await?);
         }
+        let mut tx = context.app.store().begin(context.scope).await?;
+        let mut number = tx.numbers().find(row).await?;
+        number
+            .turn(NumberStatus::WaitingForDocuments)
+            .map_err(StoreError::from)?;
+        tx.numbers().update(&number).await?;
+        tx.commit().await?;
         Ok(())
+    }
+}
+
+/// How far "nearby" is.
+const NEARBY_MILES: u16 = 100;
+
+/// Area codes that have numbers: around the wanted one where the carrier knows distances, else anywhere.
+async fn nearby(
+    numbers: &dyn NumberProvider,
+    request: &ProvisionRequest,
+) -> Result<Vec<String>, ProviderError> {
+    let anywhere = NumberQuery::new(request.country)
+        .with_kind(request.kind)
+        .with_limit(30);
+    if let Some(center) = center(request) {
+        let near = anywhere.clone().with_near(center, NEARBY_MILES);
+        match numbers.search(&near).await {
+            Ok(found) if !found.is_empty() => return Ok(area_codes(&found, request.country)),
+            Ok(_) => {}
+            Err(error) => tracing::debug!("numbers nearby were not found: {error}"),
+        }
+    }
+    Ok(area_codes(&numbers.search(&anywhere).await?, request.country))
+}
+
+/// A number in the wanted area, where the country has area codes (+1).
+fn center(request: &ProvisionRequest) -> Option<E164> {
+    match (&request.number, &request.area_code) {
+        (Some(number), _) => number.as_str().starts_with("+1").then(|| number.clone()),
+        (None, Some(area_code)) => {
+            let in_nanp = matches!(&*request.country.code(), "US" | "CA") && area_code.len() == 3;
+            // Where the exchange lies does not matter; that it can exist does.
+            in_nanp.then(|| format!("+1{area_code}5550100").parse().ok())?
+        }
+        (None, None) => None,
     }
 }
 
@@ -253,10 +383,17 @@ async fn next_candidate(context: &mut StepContext<'_>, state: &mut State) -> Res
         let mut tx = context.app.store().begin(context.scope).await?;
         // A crash between writing the row and the saga leaves a row that the next try finds.
         let known = tx.numbers().find_by_saga(context.saga()).await?;
-        let written = match known {
+        let waiting = match known {
+            Some(_) => None,
+            None => tx.numbers().find_waiting(&candidate.number).await?,
+        };
+        let written = match known.or(waiting) {
             Some(mut row) => {
+                row.turn(NumberStatus::Pending).map_err(StoreError::from)?;
+                row.saga = Some(context.saga());
                 row.number = candidate.number.clone();
                 row.friendly_name = candidate.number.to_string();
+                row.provider.clone_from(&state.provider);
                 state.row = Some(row.id);
                 tx.numbers().update(&row).await
             }
@@ -315,7 +452,7 @@ impl SagaStep<State> for Buy {
     }
 
     async fn run(&self, context: &mut StepContext<'_>, state: &mut State) -> Result<(), StepError> {
-        let numbers = numbers(context.app, state)?;
+        let numbers = numbers(context.app, &state.provider)?;
         let mut look_first = context.begun_before();
         loop {
             let Some(number) = state.chosen.clone() else {
@@ -326,13 +463,9 @@ impl SagaStep<State> for Buy {
                 state.bought = Some(found.into());
                 return Ok(());
             }
-            let url = context.app.public_url();
-            let webhooks = NumberWebhooks::new(
-                url.webhook(&state.provider, "voice"),
-                url.webhook(&state.provider, "fallback"),
-                url.webhook(&state.provider, "status"),
-            );
-            let order = NumberOrder::new(number.clone(), context.saga().to_string(), webhooks);
+            let webhooks = webhooks(context.app, &state.provider);
+            let order = NumberOrder::new(number.clone(), context.saga().to_string(), webhooks)
+                .with_requirements(state.request.address.clone(), state.request.bundle.clone());
             match numbers.buy(&order).await {
                 Ok(bought) => {
                     state.bought = Some(bought.into());
@@ -354,13 +487,18 @@ impl SagaStep<State> for Buy {
                     }
                     return Err(StepError::again(format!("{error}: it may have acted"), None));
                 }
+                Err(error) if error.kind() == ErrorKind::RequirementsMissing => {
+                    let request = &state.request;
+                    let asked = numbers.requirements(request.country, request.kind).await;
+                    return Err(state.wait_for(asked.unwrap_or_default()));
+                }
                 Err(error) => return Err(StepError::provider(&error, Report::of(&error))),
             }
         }
     }
 
     async fn undo(&self, context: &mut StepContext<'_>, state: &mut State) -> Result<(), StepError> {
-        let numbers = numbers(context.app, state)?;
+        let numbers = numbers(context.app, &state.provider)?;
         // What was bought is found by number and tag, whether or not we got to hear of it.
         let Some(number) = &state.chosen else {
             return Ok(());
@@ -401,7 +539,7 @@ impl SagaStep<State> for PutIntoService {
         if number.status == NumberStatus::Active {
             return Ok(());
         }
-        number.status = NumberStatus::Active;
+        number.turn(NumberStatus::Active).map_err(StoreError::from)?;
         number.provider_id = Some(bought.id);
         number.capabilities = bought.capabilities;
         number.provisioned_at = Some(now);
@@ -422,14 +560,7 @@ impl SagaStep<State> for PutIntoService {
                 linked => linked?,
             }
         }
-        let payload = json!({ "number_id": row, "phone_number": number.number });
-        let event = DomainEvent::new(
-            EventId::generate(app.ambient().ids()),
-            "number.provisioned",
-            payload,
-            now,
-        );
-        tx.outbox().publish(&event).await?;
+        publish_provisioned(app, &mut *tx, &number).await?;
         tx.commit().await?;
         app.routes().forget(&number.number).await;
         Ok(())

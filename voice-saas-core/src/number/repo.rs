@@ -6,6 +6,7 @@ use super::{NumberStatus, PhoneNumber};
 use crate::{
     id::{AgentId, NumberId, SagaId},
     page::{Page, PageRequest},
+    phone::E164,
     store::StoreError,
 };
 
@@ -25,12 +26,14 @@ pub trait NumberRepo: Send {
     /// Writes a fresh number.
     ///
     /// # Errors
-    /// `Conflict` when any tenant holds it already (released ones do not count).
+    /// `Conflict` when any tenant [holds](NumberStatus::holds) it already.
     async fn add(&mut self, number: &PhoneNumber) -> Result<(), StoreError>;
     /// The number, with the agents that answer it.
     async fn find(&mut self, id: NumberId) -> Result<PhoneNumber, StoreError>;
     /// The number that this saga is buying, if it has come that far.
     async fn find_by_saga(&mut self, saga: SagaId) -> Result<Option<PhoneNumber>, StoreError>;
+    /// The tenant's row for this number that waits for documents, if there is one; of several, the newest.
+    async fn find_waiting(&mut self, number: &E164) -> Result<Option<PhoneNumber>, StoreError>;
     /// Writes the number back (its `agents` are left alone).
     ///
     /// # Errors

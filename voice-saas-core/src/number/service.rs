@@ -1,35 +1,33 @@
-//! Searching, buying, listing and releasing numbers.
+//! Searching, buying, listing and changing numbers.
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    NumberFilter, NumberStatus, PhoneNumber,
-    provision::{self, ProvisionNumber, ProvisionRequest, Report},
+    IllegalChange, NumberFilter, NumberStatus, PhoneNumber, Released,
+    provision::{self, ProvisionRequest, Report},
 };
 use crate::{
     VoiceSaas,
     auth::{Forbidden, Principal},
     event::DomainEvent,
-    id::{AgentId, EventId, JobId, NumberId, SagaId},
-    job::{JobContext, JobError, JobHandler, NewJob, Ran},
+    id::{AgentId, EventId, NumberId, SagaId},
     page::{Page, PageRequest},
     phone::Country,
     provider::{
-        ErrorKind, ProviderError, Recovery,
-        telephony::{AvailableNumber, NumberProvider, NumberQuery, TelephonyProvider},
+        ErrorKind, ProviderError,
+        telephony::{AvailableNumber, NumberProvider, NumberQuery, NumberRequirements, TelephonyProvider},
     },
-    saga::{self, SagaStatus},
-    store::{StoreError, StoreErrorKind},
+    saga::SagaStatus,
+    scope::TenantScope,
+    store::{StoreError, StoreErrorKind, TenantTx},
     tenant::Role,
     validate::{Checks, Invalid},
 };
 
 /// How long a request waits for a purchase; a job goes on with it then.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a number's request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +51,24 @@ pub enum NumberError {
     /// The number's purchase is under way.
     #[error("the number is still being bought")]
     Pending,
+    /// The number is being given back, or kept until it is.
+    #[error("the number is being given back")]
+    Releasing,
+    /// The number's life does not have this change.
+    #[error(transparent)]
+    Illegal(#[from] IllegalChange),
+    /// The carrier's account does not hold the number that was to be imported.
+    #[error("the account at {provider} does not hold the number")]
+    NotInAccount {
+        /// Which carrier.
+        provider: String,
+    },
     /// The country asks for papers first.
     #[error("the country of the number asks for an address or documents first")]
-    RequirementsMissing,
+    RequirementsMissing {
+        /// What it asks for, as far as the carrier says so.
+        requirements: NumberRequirements,
+    },
     /// The carrier failed, and nothing was bought.
     #[error("the carrier {provider} cannot be used now")]
     Carrier {
@@ -87,16 +100,6 @@ pub enum Provisioned {
     },
 }
 
-/// What came of giving a number back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "callers answer both")]
-pub enum Released {
-    /// It is no longer paid for.
-    Done,
-    /// It is not answered any more; the carrier takes its time, and the library goes on with it.
-    Pending,
-}
-
 /// Numbers: see [`VoiceSaas::numbers`].
 #[derive(Debug)]
 pub struct Numbers<'a> {
@@ -106,6 +109,10 @@ pub struct Numbers<'a> {
 impl<'a> Numbers<'a> {
     pub(crate) fn new(app: &'a VoiceSaas) -> Self {
         Self { app }
+    }
+
+    pub(super) fn app(&self) -> &'a VoiceSaas {
+        self.app
     }
 
     /// Numbers that can be bought.
@@ -143,45 +150,11 @@ impl<'a> Numbers<'a> {
         };
         facet(&**carrier)?;
         let mut tx = self.app.store().begin(scope).await?;
-        let mut unique_key = None;
-        if let Some(agent) = request.agent {
-            tx.agents().find(agent).await?;
-            let filter = NumberFilter {
-                agent: Some(agent),
-                ..NumberFilter::default()
-            };
-            if !tx
-                .numbers()
-                .list(filter, PageRequest::default())
-                .await?
-                .data
-                .is_empty()
-            {
-                return Err(NumberError::AlreadyAssigned);
-            }
-            unique_key = Some(format!("{}:{agent}", provision::KIND));
-        }
-        let state = provision::State::new(request, carrier.name().as_str());
-        let begun = saga::begin(self.app, &mut *tx, &ProvisionNumber, &state, unique_key).await?;
-        let Some((saga, job)) = begun else {
-            return Err(NumberError::AlreadyAssigned);
-        };
+        let (saga, job) = provision::begin(self.app, &mut *tx, request, carrier.name().as_str()).await?;
         tx.commit().await?;
 
         self.app.jobs().run_now(job, PATIENCE).await?;
-        let mut tx = self.app.store().begin(scope).await?;
-        let record = tx.sagas().find(saga).await?;
-        let number = tx.numbers().find_by_saga(saga).await?.map(Box::new);
-        match (record.status, number) {
-            (SagaStatus::Done, Some(number)) => Ok(Provisioned::Done(number)),
-            (SagaStatus::Undone | SagaStatus::Stuck, _) => {
-                let report = record
-                    .error
-                    .and_then(|error| serde_json::from_value(error["report"].clone()).ok());
-                Err(Report::into_error(report, carrier.name().as_str()))
-            }
-            (_, number) => Ok(Provisioned::Pending { saga, number }),
-        }
+        outcome(self.app, scope, saga, carrier.name().as_str()).await
     }
 
     /// Newest first.
@@ -217,7 +190,7 @@ impl<'a> Numbers<'a> {
     /// Renames the number, or takes it in or out of service.
     ///
     /// # Errors
-    /// `Forbidden`, `Invalid`, `Pending`, `Store` (`NotFound`; also for a released number).
+    /// `Forbidden`, `Invalid`, `Pending`, `Releasing`, `Illegal`, `Store` (`NotFound`; also for a released number).
     pub async fn update(
         &self,
         principal: &Principal,
@@ -236,15 +209,14 @@ impl<'a> Numbers<'a> {
         match number.status {
             NumberStatus::Pending => return Err(NumberError::Pending),
             NumberStatus::Released => return Err(gone()),
-            NumberStatus::Active | NumberStatus::Inactive => {}
+            _ => {}
         }
         number.friendly_name = friendly_name.unwrap_or(number.friendly_name);
-        if let Some(active) = active {
-            number.status = if active {
-                NumberStatus::Active
-            } else {
-                NumberStatus::Inactive
-            };
+        match active {
+            Some(true) if number.release_at.is_some() => return Err(NumberError::Releasing),
+            Some(true) => number.turn(NumberStatus::Active)?,
+            Some(false) => number.turn(NumberStatus::Inactive)?,
+            None => {}
         }
         tx.numbers().update(&number).await?;
         tx.commit().await?;
@@ -252,50 +224,10 @@ impl<'a> Numbers<'a> {
         Ok(number)
     }
 
-    /// Gives the number back. It is not answered from now on; releasing it again is no error.
-    ///
-    /// # Errors
-    /// `Forbidden`, `Pending`, `Carrier`, `Store` (`NotFound`).
-    pub async fn release(&self, principal: &Principal, id: NumberId) -> Result<Released, NumberError> {
-        let scope = principal.require(Role::Member)?;
-        let ambient = self.app.ambient();
-        let mut tx = self.app.store().begin(scope).await?;
-        let mut number = tx.numbers().find(id).await?;
-        match number.status {
-            NumberStatus::Released => return Ok(Released::Done),
-            NumberStatus::Pending => return Err(NumberError::Pending),
-            NumberStatus::Active | NumberStatus::Inactive => {}
-        }
-        number.status = NumberStatus::Inactive;
-        tx.numbers().update(&number).await?;
-        let job = NewJob::new(
-            JobId::generate(ambient.ids()),
-            RELEASE,
-            json!(Payload { number: id }),
-            ambient.now(),
-        )
-        .with_unique_key(format!("{RELEASE}:{id}"))
-        .with_max_attempts(50);
-        let fresh = tx.jobs().enqueue(&job, ambient.now()).await?;
-        tx.commit().await?;
-        self.app.routes().forget(&number.number).await;
-        if !fresh {
-            return Ok(Released::Pending);
-        }
-        match self.app.jobs().run_now(job.id, PATIENCE).await? {
-            Ran::Finished => Ok(Released::Done),
-            Ran::Later => Ok(Released::Pending),
-            Ran::GivenUp => Err(NumberError::Carrier {
-                provider: number.provider,
-                retryable: false,
-            }),
-        }
-    }
-
     /// Gives back the number that was bought for this agent alone.
     ///
     /// # Errors
-    /// As [`release`](Self::release); `Store` (`NotFound`) when the agent has none.
+    /// As [`release`](Numbers::release); `Store` (`NotFound`) when the agent has none.
     pub async fn release_for_agent(
         &self,
         principal: &Principal,
@@ -319,9 +251,9 @@ fn gone() -> NumberError {
     StoreError::new("find a number", StoreErrorKind::NotFound).into()
 }
 
-fn check(request: &ProvisionRequest) -> Result<(), Invalid> {
-    let mut checks = Checks::new();
-    if let Some(area_code) = &request.area_code {
+/// Checks an area code, where one is given.
+pub(super) fn area_code(area_code: Option<&str>, checks: &mut Checks) {
+    if let Some(area_code) = area_code {
         let digits = (2..=5).contains(&area_code.len()) && area_code.bytes().all(|b| b.is_ascii_digit());
         checks.require(
             digits,
@@ -330,6 +262,11 @@ fn check(request: &ProvisionRequest) -> Result<(), Invalid> {
             "must be two to five digits, such as 212",
         );
     }
+}
+
+fn check(request: &ProvisionRequest) -> Result<(), Invalid> {
+    let mut checks = Checks::new();
+    area_code(request.area_code.as_deref(), &mut checks);
     let either = request.number.is_none() || request.area_code.is_none();
     checks.require(
         either,
@@ -362,79 +299,41 @@ pub(super) fn area_codes(numbers: &[AvailableNumber], country: Country) -> Vec<S
     codes
 }
 
-const RELEASE: &str = "number.release";
-
-#[derive(Serialize, Deserialize)]
-struct Payload {
-    number: NumberId,
-}
-
-/// Gives a number back at its carrier.
-#[derive(Debug)]
-pub(crate) struct ReleaseNumber;
-
-#[async_trait]
-impl JobHandler for ReleaseNumber {
-    fn kind(&self) -> &'static str {
-        RELEASE
-    }
-
-    async fn run(&self, context: &JobContext<'_>) -> Result<(), JobError> {
-        let Payload { number: id } = context.payload()?;
-        let (app, scope) = (context.app(), context.scope()?);
-        let number = app.store().begin(scope).await?.numbers().find(id).await?;
-        if number.status == NumberStatus::Released {
-            return Ok(());
-        }
-        let carrier = app
-            .telephony(&number.provider)
-            .ok_or_else(|| JobError::give_up("the number's carrier is not configured"))?;
-        if let Some(provider_id) = &number.provider_id {
-            let numbers = facet(&**carrier).map_err(|error| JobError::provider(&error))?;
-            numbers
-                .release(provider_id)
-                .await
-                .map_err(|error| match error.recovery() {
-                    // Releasing twice does no harm, so an ambiguous failure is simply repeated.
-                    Recovery::Reconcile => JobError::again(error.to_string()),
-                    _ => JobError::provider(&error),
-                })?;
-        }
-        mark_released(app, scope, id).await?;
-        Ok(())
-    }
-}
-
-/// Writes down that a number is no longer paid for.
-pub(super) async fn mark_released(
+/// What a purchase or an import has come to.
+pub(super) async fn outcome(
     app: &VoiceSaas,
-    scope: &crate::scope::TenantScope,
-    id: NumberId,
-) -> Result<(), StoreError> {
-    let now = app.ambient().now();
+    scope: &TenantScope,
+    saga: SagaId,
+    provider: &str,
+) -> Result<Provisioned, NumberError> {
     let mut tx = app.store().begin(scope).await?;
-    let mut number = tx.numbers().find(id).await?;
-    if number.status == NumberStatus::Released {
-        return Ok(());
+    let record = tx.sagas().find(saga).await?;
+    let number = tx.numbers().find_by_saga(saga).await?.map(Box::new);
+    match (record.status, number) {
+        (SagaStatus::Done, Some(number)) => Ok(Provisioned::Done(number)),
+        (SagaStatus::Undone | SagaStatus::Stuck, _) => {
+            let report = record
+                .error
+                .and_then(|error| serde_json::from_value(error["report"].clone()).ok());
+            Err(Report::into_error(report, provider))
+        }
+        (_, number) => Ok(Provisioned::Pending { saga, number }),
     }
-    let was_paid_for = number.provider_id.is_some();
-    number.status = NumberStatus::Released;
-    number.released_at = Some(now);
-    tx.numbers().update(&number).await?;
-    for agent in &number.agents {
-        tx.numbers().unlink(id, *agent).await?;
-    }
-    if was_paid_for {
-        let payload = json!({ "number_id": id, "phone_number": number.number });
-        let event = DomainEvent::new(
-            EventId::generate(app.ambient().ids()),
-            "number.released",
-            payload,
-            now,
-        );
-        tx.outbox().publish(&event).await?;
-    }
-    tx.commit().await?;
-    app.routes().forget(&number.number).await;
-    Ok(())
+}
+
+/// Tells whoever wants to know that a number is in service now.
+pub(super) async fn publish_provisioned(
+    app: &VoiceSaas,
+    tx: &mut dyn TenantTx,
+    number: &PhoneNumber,
+) -> Result<(), StoreError> {
+    let payload = json!({ "number_id": number.id, "phone_number": number.number });
+    let ambient = app.ambient();
+    let event = DomainEvent::new(
+        EventId::generate(ambient.ids()),
+        "number.provisioned",
+        payload,
+        ambient.now(),
+    );
+    tx.outbox().publish(&event).await
 }

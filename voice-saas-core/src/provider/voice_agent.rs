@@ -463,6 +463,12 @@ pub trait VoiceAgentProvider: fmt::Debug + Send + Sync + 'static {
     /// All agents at the platform, page by page.
     async fn list_agents(&self, page: Option<&str>) -> Result<ProviderPage<ProviderAgent>, ProviderError>;
 
+    /// Whether all shared agents run on this one. A platform without such an agent has none.
+    fn is_shared(&self, agent: &ProviderAgent) -> bool {
+        let _ = agent;
+        false
+    }
+
     /// Whether calls go over our media bridge: then [`attach`](Self::attach) is not asked, and nothing external
     /// stands between a call's webhook and its answer.
     fn bridges(&self) -> bool;

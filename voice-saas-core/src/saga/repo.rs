@@ -12,6 +12,8 @@ pub trait SagaRepo: Send {
     async fn add(&mut self, saga: &SagaRecord) -> Result<(), StoreError>;
     /// The saga.
     async fn find(&mut self, id: SagaId) -> Result<SagaRecord, StoreError>;
+    /// Up to a hundred sagas that are neither done nor undone, oldest first.
+    async fn unfinished(&mut self) -> Result<Vec<SagaRecord>, StoreError>;
     /// Writes the saga back; its version must be the one that was read, and is one more afterwards.
     ///
     /// # Errors

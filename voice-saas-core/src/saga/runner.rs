@@ -18,6 +18,8 @@ use crate::{
 
 /// A step that was begun this often without getting anywhere turns the saga back.
 const FORWARD_ATTEMPTS: u16 = 8;
+/// The same for a saga that has no way back.
+const FORWARD_ONLY_ATTEMPTS: u16 = 50;
 /// A step that was undone this often in vain leaves the saga to an operator.
 const UNDO_ATTEMPTS: u16 = 20;
 
@@ -32,6 +34,11 @@ pub trait Saga: fmt::Debug + Send + Sync + 'static {
 
     /// The steps, first to last.
     fn steps(&self) -> &'static [&'static dyn SagaStep<Self::State>];
+
+    /// Whether it has no way back: when it cannot go on, it is stuck where it is, and an operator lets it try again.
+    fn is_forward_only(&self) -> bool {
+        false
+    }
 }
 
 /// One step of a saga.
@@ -138,7 +145,8 @@ struct Payload {
     saga: SagaId,
 }
 
-/// Writes a fresh saga and the job that drives it. `None`, and nothing written, when an unfinished one has the key.
+/// Writes a fresh saga and the job that drives it. `None`, and nothing written, when an unfinished one has the key. A
+/// tenant that is being closed begins nothing.
 pub(crate) async fn begin<S: Saga>(
     app: &VoiceSaas,
     tx: &mut dyn TenantTx,
@@ -146,9 +154,25 @@ pub(crate) async fn begin<S: Saga>(
     state: &S::State,
     unique_key: Option<String>,
 ) -> Result<Option<(SagaId, JobId)>, StoreError> {
+    tx.tenant().require_open().await?;
+    let id = SagaId::generate(app.ambient().ids());
+    begin_as(app, tx, saga, state, id, unique_key).await
+}
+
+/// The same under an id that is known beforehand, for whichever tenant.
+///
+/// # Errors
+/// `Conflict` when the tenant has a saga with this id.
+pub(crate) async fn begin_as<S: Saga>(
+    app: &VoiceSaas,
+    tx: &mut dyn TenantTx,
+    saga: &S,
+    state: &S::State,
+    id: SagaId,
+    unique_key: Option<String>,
+) -> Result<Option<(SagaId, JobId)>, StoreError> {
     let ambient = app.ambient();
     let now = ambient.now();
-    let id = SagaId::generate(ambient.ids());
     let state = serde_json::to_value(state).map_err(|error| {
         StoreError::new("write a saga's state", StoreErrorKind::Internal).with_source(error)
     })?;
@@ -204,6 +228,15 @@ async fn drive<S: Saga>(
     let mut state: S::State = serde_json::from_value(record.state.clone())
         .map_err(|error| JobError::give_up(format!("the saga's state cannot be read: {error}")))?;
     let steps = saga.steps();
+    if record.status == SagaStatus::Stuck {
+        // Its job was dead, and an operator has revived it.
+        record.attempts = 0;
+        record.status = if saga.is_forward_only() {
+            SagaStatus::Running
+        } else {
+            SagaStatus::Undoing
+        };
+    }
     loop {
         let forward = match record.status {
             SagaStatus::Running if usize::from(record.step) == steps.len() => {
@@ -212,7 +245,9 @@ async fn drive<S: Saga>(
             }
             SagaStatus::Running => true,
             SagaStatus::Undoing => false,
-            SagaStatus::Done | SagaStatus::Undone | SagaStatus::Stuck => return Ok(()),
+            SagaStatus::Done | SagaStatus::Undone => return Ok(()),
+            // A dead job is what operators look at.
+            SagaStatus::Stuck => return Err(JobError::give_up(why_stuck(record, steps))),
         };
         let Some(step) = steps.get(usize::from(record.step)) else {
             return Err(JobError::give_up("the saga is at a step that does not exist"));
@@ -242,7 +277,7 @@ async fn drive<S: Saga>(
             }
             Err(error) => {
                 tracing::warn!(step = step.name(), forward, "a step failed: {error}");
-                fail(record, forward, error)?;
+                fail(record, forward, saga.is_forward_only(), error)?;
             }
         }
         save(app, scope, record).await?;
@@ -250,8 +285,17 @@ async fn drive<S: Saga>(
 }
 
 /// Decides what a failed step means. `Err` = try the step again later.
-fn fail(record: &mut SagaRecord, forward: bool, error: StepError) -> Result<(), JobError> {
-    let limit = if forward { FORWARD_ATTEMPTS } else { UNDO_ATTEMPTS };
+fn fail(
+    record: &mut SagaRecord,
+    forward: bool,
+    forward_only: bool,
+    error: StepError,
+) -> Result<(), JobError> {
+    let limit = match (forward, forward_only) {
+        (true, false) => FORWARD_ATTEMPTS,
+        (true, true) => FORWARD_ONLY_ATTEMPTS,
+        (false, _) => UNDO_ATTEMPTS,
+    };
     if error.retry != Retry::Never && record.attempts < limit {
         return Err(JobError {
             detail: error.detail,
@@ -259,7 +303,7 @@ fn fail(record: &mut SagaRecord, forward: bool, error: StepError) -> Result<(), 
         });
     }
     record.attempts = 0;
-    if forward {
+    if forward && !forward_only {
         record.status = SagaStatus::Undoing;
         record.error = Some(json!({ "detail": error.detail, "report": error.report }));
     } else {
@@ -269,6 +313,19 @@ fn fail(record: &mut SagaRecord, forward: bool, error: StepError) -> Result<(), 
         metrics::counter!("voice_saas_sagas_stuck_total", "kind" => record.kind.clone()).increment(1);
     }
     Ok(())
+}
+
+/// At which step, and why, for operators.
+fn why_stuck<S: 'static>(record: &SagaRecord, steps: &[&dyn SagaStep<S>]) -> String {
+    let step = steps
+        .get(usize::from(record.step))
+        .map_or("?", |step| step.name());
+    let why = record.error.as_ref().and_then(|error| error["detail"].as_str());
+    format!(
+        "{} is stuck at {step:?}: {}",
+        record.id,
+        why.unwrap_or("nobody knows why")
+    )
 }
 
 async fn save(app: &VoiceSaas, scope: &TenantScope, record: &mut SagaRecord) -> Result<(), StoreError> {

@@ -14,6 +14,8 @@ pub enum StoreErrorKind {
     Conflict,
     /// Another writer came first; read again and decide anew.
     Stale,
+    /// The tenant is being closed, or is closed: it gets nothing new.
+    TenantClosed,
     /// The database cannot be reached, is busy or timed out; the work was not done.
     Unavailable,
     /// A row holds what this version cannot read.

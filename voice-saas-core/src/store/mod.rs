@@ -15,7 +15,7 @@ use crate::{
     auth::{AccountRepo, ApiKeyRepo},
     call::{CallRepo, UnroutedCall},
     event::{Outbox, OutboxQueue},
-    id::{CallId, TenantId},
+    id::{AgentId, CallId, TenantId},
     idempotency::IdempotencyRepo,
     job::{JobQueue, JobRepo},
     ledger::LedgerRepo,
@@ -23,9 +23,11 @@ use crate::{
     page::{Page, PageRequest},
     phone::E164,
     provider::telephony::ProviderCallId,
+    reconcile::ReconciliationRepo,
     saga::SagaRepo,
     scope::{SystemScope, TenantScope},
     tenant::{Tenant, TenantRepo},
+    trunk::TrunkRepo,
 };
 
 pub use error::{StoreError, StoreErrorKind};
@@ -64,6 +66,8 @@ pub trait TenantTx: Send {
     fn api_keys(&mut self) -> &mut dyn ApiKeyRepo;
     /// Its numbers.
     fn numbers(&mut self) -> &mut dyn NumberRepo;
+    /// Its SIP trunks.
+    fn trunks(&mut self) -> &mut dyn TrunkRepo;
     /// Its agents.
     fn agents(&mut self) -> &mut dyn AgentRepo;
     /// Its calls.
@@ -103,6 +107,8 @@ pub trait SystemTx: Send {
     fn job_queue(&mut self) -> &mut dyn JobQueue;
     /// The outbox: one dispatcher delivers the events of all tenants.
     fn outbox_queue(&mut self) -> &mut dyn OutboxQueue;
+    /// Findings, and what reconciliation looks up: a provider's account is shared by all tenants.
+    fn reconciliation(&mut self) -> &mut dyn ReconciliationRepo;
     /// Whose number is called: a carrier's webhook names no tenant. Released numbers are nobody's.
     async fn route(&mut self, number: &E164) -> Result<Option<Route>, StoreError> {
         Ok(self.routes(slice::from_ref(number)).await?.pop())
@@ -117,6 +123,14 @@ pub trait SystemTx: Send {
     ) -> Result<Option<(TenantId, CallId)>, StoreError>;
     /// The tenant: an embedder's own authenticator names one.
     async fn tenant(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
+    /// Active agents without a number, of one tenant or of all that take calls, in the order of their ids: an operator
+    /// gives each one.
+    async fn agents_without_number(
+        &mut self,
+        tenant: Option<TenantId>,
+        after: Option<AgentId>,
+        limit: u16,
+    ) -> Result<Vec<(TenantId, AgentId)>, StoreError>;
     /// Calls that began before this time and have not ended: their end may have been lost.
     async fn unended_calls(
         &mut self,

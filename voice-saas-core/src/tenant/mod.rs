@@ -1,5 +1,6 @@
 //! A tenant: an organisation with members, or a person alone.
 
+mod offboard;
 mod repo;
 mod service;
 
@@ -13,10 +14,13 @@ use crate::{
     phone::{Country, E164},
 };
 
+pub use offboard::OffBoarding;
 pub use repo::TenantRepo;
 pub use service::{TenantChange, Tenants};
 
-/// Where a tenant stands in its life: `trial → active → past_due → suspended → active | closed`.
+pub(crate) use offboard::OffBoardTenant;
+
+/// Where a tenant stands in its life: `trial → active → past_due → suspended → active | closing → closed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -29,11 +33,18 @@ pub enum TenantStatus {
     PastDue,
     /// Nothing works until it pays.
     Suspended,
+    /// Being closed: what it holds at providers is given back.
+    Closing,
     /// Gone.
     Closed,
 }
 
 impl TenantStatus {
+    /// Whether it is being closed, or is closed: it gets nothing new.
+    pub const fn is_ending(self) -> bool {
+        matches!(self, Self::Closing | Self::Closed)
+    }
+
     /// Whether its numbers are answered.
     pub const fn takes_calls(self) -> bool {
         matches!(self, Self::Trial | Self::Active | Self::PastDue)

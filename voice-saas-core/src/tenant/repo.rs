@@ -10,6 +10,12 @@ use crate::{id::UserId, store::StoreError};
 pub trait TenantRepo: Send {
     /// The tenant itself.
     async fn get(&mut self) -> Result<Tenant, StoreError>;
+    /// Keeps the tenant from being closed until the end of this unit of work: whoever begins something that costs money
+    /// asks for this first.
+    ///
+    /// # Errors
+    /// `NotFound`; `TenantClosed`.
+    async fn require_open(&mut self) -> Result<(), StoreError>;
     /// Writes the tenant back.
     async fn update(&mut self, tenant: &Tenant) -> Result<(), StoreError>;
     /// Everybody in it, longest first.

@@ -33,6 +33,10 @@ impl<'a> Tenants<'a> {
         Self { app }
     }
 
+    pub(super) fn app(&self) -> &'a VoiceSaas {
+        self.app
+    }
+
     /// The caller's tenant.
     ///
     /// # Errors

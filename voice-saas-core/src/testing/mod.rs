@@ -10,7 +10,9 @@
 
 pub mod fixtures;
 pub mod mock;
+pub mod number;
 pub mod store;
+pub mod trunk;
 
 use std::{
     sync::{

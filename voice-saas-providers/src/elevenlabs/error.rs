@@ -69,6 +69,7 @@ pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
         kind: kind(status, code.as_deref(), headers),
         detail: text.filter(|text| !text.is_empty()).map(shortened),
         request_id,
+        source: None,
     }
 }
 

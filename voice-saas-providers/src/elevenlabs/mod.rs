@@ -109,6 +109,10 @@ impl VoiceAgentProvider for ElevenLabs {
         self.list(page).await
     }
 
+    fn is_shared(&self, agent: &ProviderAgent) -> bool {
+        agent.name == SHARED_AGENT_NAME
+    }
+
     fn bridges(&self) -> bool {
         self.attach == AttachMode::Bridge
     }

@@ -21,6 +21,10 @@ pub struct EmulatorConfig {
     pub(super) twilio_auth_token: SecretString,
     pub(super) elevenlabs_api_key: SecretString,
     pub(super) elevenlabs_webhook_secret: SecretString,
+    pub(super) knowlarity_authorization: SecretString,
+    pub(super) knowlarity_api_key: SecretString,
+    pub(super) livekit_api_key: String,
+    pub(super) livekit_api_secret: SecretString,
 }
 
 impl EmulatorConfig {
@@ -37,6 +41,10 @@ impl EmulatorConfig {
             twilio_auth_token: id::hex(32).into(),
             elevenlabs_api_key: format!("sk_{}", id::hex(48)).into(),
             elevenlabs_webhook_secret: format!("wsec_{}", id::hex(64)).into(),
+            knowlarity_authorization: id::uuid().into(),
+            knowlarity_api_key: id::hex(40).into(),
+            livekit_api_key: format!("API{}", id::hex(12)),
+            livekit_api_secret: id::hex(44).into(),
         }
     }
 
@@ -61,6 +69,22 @@ impl EmulatorConfig {
     pub fn with_elevenlabs(mut self, api_key: SecretString, webhook_secret: SecretString) -> Self {
         self.elevenlabs_api_key = api_key;
         self.elevenlabs_webhook_secret = webhook_secret;
+        self
+    }
+
+    /// The SR API key of the Knowlarity account, and the application's access key.
+    #[must_use]
+    pub fn with_knowlarity(mut self, authorization: SecretString, api_key: SecretString) -> Self {
+        self.knowlarity_authorization = authorization;
+        self.knowlarity_api_key = api_key;
+        self
+    }
+
+    /// The key of the LiveKit project and its secret, which sign its webhooks too.
+    #[must_use]
+    pub fn with_livekit(mut self, api_key: impl Into<String>, api_secret: SecretString) -> Self {
+        self.livekit_api_key = api_key.into();
+        self.livekit_api_secret = api_secret;
         self
     }
 

@@ -18,12 +18,13 @@ use url::Url;
 
 use super::clock;
 use super::fault::{self, FaultError};
+use super::livekit::{self, DialScript};
 use super::twilio::{self, Callee, CallerAudio, Script, ScriptError};
 use super::world::World;
 
 /// Two minutes of audio in base64, with room for the texts.
 const LARGEST_BODY: usize = 2 * 1024 * 1024;
-const LONGEST_PARTY: usize = 64;
+pub(super) const LONGEST_PARTY: usize = 64;
 
 /// A call to be placed to a number that the account owns.
 #[derive(Debug, Clone)]
@@ -112,6 +113,48 @@ pub(super) fn set_callee(world: &World, number: String, callee: Callee) -> Resul
     }
 }
 
+/// Decides what the next call out comes to.
+pub(super) fn script_dial(world: &World, script: DialScript) -> Result<(), ControlError> {
+    if world.livekit.script(script) {
+        Ok(())
+    } else {
+        Err(ControlError::TooMany)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DialBody {
+    outcome: DialEnd,
+    sip_status: Option<u16>,
+    #[serde(default)]
+    phrase: String,
+    #[serde(default)]
+    ring_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum DialEnd {
+    Answers,
+    Refuses,
+    RingsOut,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RingBody {
+    from: String,
+    to: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LegBody {
+    room: String,
+    identity: String,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CallBody {
@@ -171,7 +214,7 @@ struct PostCallBody {
 }
 
 /// Reads a body; the message of an error names what is allowed.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
     serde_json::from_slice(body).map_err(|error| ControlError::Body(error.to_string()))
 }
 
@@ -207,6 +250,9 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .route("/_control/faults", post(faults).delete(clear_faults))
         .route("/_control/clock", post(advance))
         .route("/_control/post_call_url", post(post_call_url))
+        .route("/_control/livekit/dials", post(dials))
+        .route("/_control/livekit/calls", post(ring).delete(hang_up))
+        .route("/_control/livekit/webhook_url", post(livekit_webhook_url))
         .route("/_control/reset", post(reset))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(world)
@@ -302,12 +348,57 @@ async fn post_call_url(State(world): State<Arc<World>>, body: Bytes) -> Response
     done(read::<PostCallBody>(&body).map(|body| world.elevenlabs.set_post_call_url(body.url)))
 }
 
+async fn dials(State(world): State<Arc<World>>, body: Bytes) -> Response {
+    let scripted = || {
+        let body: DialBody = read(&body)?;
+        let script = match (body.outcome, body.sip_status) {
+            (DialEnd::Answers, _) => DialScript::answers(),
+            (DialEnd::RingsOut, _) => DialScript::rings_out(),
+            (DialEnd::Refuses, Some(status @ 300..700)) => DialScript::refuses(status, body.phrase),
+            (DialEnd::Refuses, _) => {
+                return Err(ControlError::Body("sip_status must be 300 to 699".into()));
+            }
+        };
+        script_dial(&world, script.with_ringing(Duration::from_millis(body.ring_ms)))
+    };
+    done(scripted())
+}
+
+async fn ring(State(world): State<Arc<World>>, body: Bytes) -> Response {
+    let RingBody { from, to } = match read(&body) {
+        Ok(body) => body,
+        Err(error) => return error.answer(),
+    };
+    match livekit::ring(&world, &from, &to) {
+        Ok(leg) => (StatusCode::CREATED, Json(leg)).into_response(),
+        Err(refusal) => (
+            StatusCode::CONFLICT,
+            Json(json!({"error": refusal.to_string(), "sip_status": refusal.status})),
+        )
+            .into_response(),
+    }
+}
+
+async fn hang_up(State(world): State<Arc<World>>, body: Bytes) -> Response {
+    match read(&body) {
+        Ok(LegBody { room, identity }) if livekit::hang_up(&world, &room, &identity) => {
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Ok(_) => (StatusCode::NOT_FOUND, Json(json!({"error": "no such call"}))).into_response(),
+        Err(error) => error.answer(),
+    }
+}
+
+async fn livekit_webhook_url(State(world): State<Arc<World>>, body: Bytes) -> Response {
+    done(read::<PostCallBody>(&body).map(|body| world.livekit.set_webhook_url(body.url)))
+}
+
 async fn reset(State(world): State<Arc<World>>) -> StatusCode {
     world.reset();
     StatusCode::NO_CONTENT
 }
 
-fn done(result: Result<(), ControlError>) -> Response {
+pub(super) fn done(result: Result<(), ControlError>) -> Response {
     match result {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => error.answer(),

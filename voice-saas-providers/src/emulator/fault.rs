@@ -14,11 +14,15 @@ pub enum Provider {
     Twilio,
     /// Voice agents.
     ElevenLabs,
+    /// SIP trunks, rooms, and calls in them.
+    LiveKit,
+    /// Numbers, calls between telephones, and pushes.
+    Knowlarity,
 }
 
 impl Provider {
     /// Every provider that the emulator plays.
-    pub const ALL: [Self; 2] = [Self::Twilio, Self::ElevenLabs];
+    pub const ALL: [Self; 4] = [Self::Twilio, Self::ElevenLabs, Self::LiveKit, Self::Knowlarity];
 
     /// The name used in control requests.
     #[must_use]
@@ -26,6 +30,8 @@ impl Provider {
         match self {
             Self::Twilio => "twilio",
             Self::ElevenLabs => "elevenlabs",
+            Self::LiveKit => "livekit",
+            Self::Knowlarity => "knowlarity",
         }
     }
 }
@@ -107,6 +113,28 @@ operations! {
     ListCalls = Twilio "list_calls" REQUEST "`GET Calls`.",
     FetchCall = Twilio "fetch_call" REQUEST "`GET Calls/{sid}`.",
     UpdateCall = Twilio "update_call" REQUEST "`POST Calls/{sid}`.",
+    ListTrunks = Twilio "list_trunks" REQUEST "`GET Trunks`.",
+    CreateTrunk = Twilio "create_trunk" REQUEST "`POST Trunks`.",
+    DeleteTrunk = Twilio "delete_trunk" REQUEST "`DELETE Trunks/{sid}`.",
+    ListTrunkParts = Twilio "list_trunk_parts" REQUEST "`GET` of a list below a trunk.",
+    SetOriginationUrl = Twilio "set_origination_url" REQUEST "`POST Trunks/{sid}/OriginationUrls`, or one of them.",
+    AttachCredentialList = Twilio "attach_credential_list" REQUEST "`POST Trunks/{sid}/CredentialLists`.",
+    AttachNumber = Twilio "attach_number" REQUEST "`POST Trunks/{sid}/PhoneNumbers`.",
+    DetachTrunkPart = Twilio "detach_trunk_part" REQUEST "`DELETE` of something below a trunk.",
+    ListCredentialLists = Twilio "list_credential_lists" REQUEST "`GET SIP/CredentialLists`.",
+    CreateCredentialList = Twilio "create_credential_list" REQUEST "`POST SIP/CredentialLists`.",
+    DeleteCredentialList = Twilio "delete_credential_list" REQUEST "`DELETE SIP/CredentialLists/{sid}`.",
+    SetCredential = Twilio "set_credential" REQUEST "`POST SIP/CredentialLists/{sid}/Credentials`, or one of them.",
+    ListSubaccounts = Twilio "list_subaccounts" REQUEST "`GET Accounts`.",
+    CreateSubaccount = Twilio "create_subaccount" REQUEST "`POST Accounts`.",
+    UpdateSubaccount = Twilio "update_subaccount" REQUEST "`POST Accounts/{sid}`.",
+    FetchPrices = Twilio "fetch_prices" REQUEST "`GET PhoneNumbers/Countries/{country}` of the prices.",
+    ListRegulations = Twilio "list_regulations" REQUEST "`GET RegulatoryCompliance/Regulations`.",
+    CheckPortability = Twilio "check_portability" REQUEST "`GET Porting/Portability/PhoneNumber/{number}`.",
+    CreatePortIn = Twilio "create_port_in" REQUEST "`POST Porting/PortIn`.",
+    FetchPortIn = Twilio "fetch_port_in" REQUEST "`GET Porting/PortIn/{sid}`.",
+    ListPortIns = Twilio "list_port_ins" REQUEST "`GET Porting/PortIn/PortInRequests`.",
+    CancelPortIn = Twilio "cancel_port_in" REQUEST "`DELETE Porting/PortIn/{sid}`.",
     VoiceWebhook = Twilio "voice_webhook" QUESTION "The request for TwiML.",
     StatusWebhook = Twilio "status_webhook" NOTICE "A call status callback.",
     MediaStream = Twilio "media_stream" CLIENT_SOCKET "The media socket that Twilio opens.",
@@ -121,6 +149,37 @@ operations! {
     GetConversation = ElevenLabs "get_conversation" REQUEST "`GET conversations/{id}`.",
     ListConversations = ElevenLabs "list_conversations" REQUEST "`GET conversations`.",
     PostCallWebhook = ElevenLabs "post_call_webhook" NOTICE "The post-call webhook.",
+    CreateInboundTrunk = LiveKit "create_inbound_trunk" REQUEST "`SIP/CreateSIPInboundTrunk`.",
+    ListInboundTrunks = LiveKit "list_inbound_trunks" REQUEST "`SIP/ListSIPInboundTrunk`.",
+    CreateOutboundTrunk = LiveKit "create_outbound_trunk" REQUEST "`SIP/CreateSIPOutboundTrunk`.",
+    ListOutboundTrunks = LiveKit "list_outbound_trunks" REQUEST "`SIP/ListSIPOutboundTrunk`.",
+    UpdateSipTrunk = LiveKit "update_sip_trunk" REQUEST "`SIP/UpdateSIP…Trunk`.",
+    DeleteSipTrunk = LiveKit "delete_sip_trunk" REQUEST "`SIP/DeleteSIPTrunk`.",
+    CreateDispatchRule = LiveKit "create_dispatch_rule" REQUEST "`SIP/CreateSIPDispatchRule`.",
+    UpdateDispatchRule = LiveKit "update_dispatch_rule" REQUEST "`SIP/UpdateSIPDispatchRule`.",
+    ListDispatchRules = LiveKit "list_dispatch_rules" REQUEST "`SIP/ListSIPDispatchRule`.",
+    DeleteDispatchRule = LiveKit "delete_dispatch_rule" REQUEST "`SIP/DeleteSIPDispatchRule`.",
+    Dial = LiveKit "dial" REQUEST "`SIP/CreateSIPParticipant`.",
+    CreateRoom = LiveKit "create_room" REQUEST "`RoomService/CreateRoom`.",
+    ListRooms = LiveKit "list_rooms" REQUEST "`RoomService/ListRooms`.",
+    DeleteRoom = LiveKit "delete_room" REQUEST "`RoomService/DeleteRoom`.",
+    ListParticipants = LiveKit "list_participants" REQUEST "`RoomService/ListParticipants`.",
+    GetParticipant = LiveKit "get_participant" REQUEST "`RoomService/GetParticipant`.",
+    RemoveParticipant = LiveKit "remove_participant" REQUEST "`RoomService/RemoveParticipant`.",
+    CreateDispatch = LiveKit "create_dispatch" REQUEST "`AgentDispatchService/CreateDispatch`.",
+    ListDispatches = LiveKit "list_dispatches" REQUEST "`AgentDispatchService/ListDispatch`.",
+    DeleteDispatch = LiveKit "delete_dispatch" REQUEST "`AgentDispatchService/DeleteDispatch`.",
+    RoomWebhook = LiveKit "room_webhook" NOTICE "The webhook about rooms and participants.",
+    ListCircles = Knowlarity "list_circles" REQUEST "`GET numbers/Circle`.",
+    SearchPlanNumbers = Knowlarity "search_numbers" REQUEST "`GET numbers/AvailablePhoneNumbers`.",
+    ListHeldNumbers = Knowlarity "list_numbers" REQUEST "`GET numbers/`.",
+    AllocateNumber = Knowlarity "allocate_number" REQUEST "`POST numbers/`.",
+    ListPlans = Knowlarity "list_plans" REQUEST "`GET plans/`.",
+    MakeCall = Knowlarity "make_call" REQUEST "`POST call/makecall`.",
+    ReadCallLog = Knowlarity "read_call_log" REQUEST "`GET calllog`.",
+    RegisterNumbers = Knowlarity "register_numbers" REQUEST "`POST notifications/`.",
+    LiveStream = Knowlarity "live_stream" SERVER_SOCKET "The stream of live events.",
+    UrlPush = Knowlarity "url_push" NOTICE "The push of a call that is over; nothing but its address is a signature.",
 }
 
 macro_rules! fault_kinds {

@@ -13,7 +13,7 @@ use super::fault::{Fault, FaultKind, Operation, Provider};
 use super::journal::{HEADERS, RecordedRequest};
 use super::listener::Connection;
 use super::world::World;
-use super::{elevenlabs, twilio};
+use super::{elevenlabs, knowlarity, livekit, twilio};
 
 const LARGEST_BODY: usize = 1024 * 1024;
 const DEFAULT_DELAY: Duration = Duration::from_secs(1);
@@ -39,6 +39,8 @@ impl Gate {
         match self.provider {
             Provider::Twilio => twilio::operation(&request.method, &request.path),
             Provider::ElevenLabs => elevenlabs::operation(&request.method, &request.path),
+            Provider::LiveKit => livekit::operation(&request.path),
+            Provider::Knowlarity => knowlarity::operation(&request.method, &request.path),
         }
     }
 
@@ -46,6 +48,8 @@ impl Gate {
         let mut response = match self.provider {
             Provider::Twilio => twilio::too_many_requests(),
             Provider::ElevenLabs => elevenlabs::too_many_requests(),
+            Provider::LiveKit => livekit::too_many_requests(),
+            Provider::Knowlarity => knowlarity::too_many_requests(),
         };
         if let Some(delay) = fault.delay() {
             response.headers_mut().insert(
@@ -65,6 +69,8 @@ impl Gate {
         match self.provider {
             Provider::Twilio => twilio::server_error(),
             Provider::ElevenLabs => elevenlabs::server_error(),
+            Provider::LiveKit => livekit::server_error(),
+            Provider::Knowlarity => knowlarity::server_error(),
         }
     }
 }
@@ -83,7 +89,7 @@ pub(super) async fn pass(
     let mut record = RecordedRequest {
         provider: gate.provider,
         method: parts.method.to_string(),
-        path: parts.uri.path().to_owned(),
+        path: knowlarity::path_to_record(parts.uri.path()),
         query: parts.uri.query().map(ToOwned::to_owned),
         headers: recorded_headers(&parts.headers),
         body: body.to_vec(),
@@ -92,6 +98,11 @@ pub(super) async fn pass(
     let refusal = match gate.provider {
         Provider::Twilio => gate.world.twilio.authorize(&parts.headers),
         Provider::ElevenLabs => gate.world.elevenlabs.authorize(&parts.uri, &parts.headers),
+        Provider::LiveKit => {
+            let now = gate.world.clock.now();
+            gate.world.livekit.authorize(&parts.headers, now)
+        }
+        Provider::Knowlarity => gate.world.knowlarity.authorize(&parts.uri, &parts.headers),
     };
     let answer = match refusal {
         Err(refusal) => Some(*refusal),

@@ -23,6 +23,12 @@ pub(crate) fn sid(kind: &str) -> String {
     format!("{kind}{}", hex(32))
 }
 
+/// A UUID of random digits.
+pub(crate) fn uuid() -> String {
+    let hex = hex(32);
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
 pub(crate) fn lower_hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes

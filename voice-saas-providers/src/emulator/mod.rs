@@ -1,4 +1,4 @@
-//! Twilio and ElevenLabs as one local server, for development and tests.
+//! Twilio, ElevenLabs, LiveKit and Knowlarity as one local server, for development and tests.
 //!
 //! The emulator is stateful: a number that was bought is owned, a call to it is answered by the webhook that was
 //! configured, and the TwiML that comes back is executed, media streams with real audio included. It shares no code
@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `twilio` | numbers, calls, signed webhooks, TwiML, the caller on the telephone |
 //! | `elevenlabs` | agents, the agent socket with a scripted agent behind it, conversations, post-call webhooks |
+//! | `livekit` | SIP trunks and rules, rooms, agents sent to them, calls in and out, signed webhooks |
+//! | `knowlarity` | numbers from a plan, calls between two telephones, the call log, live events, pushes |
 //! | `control` | `/_control`, the same as [`Emulator`]'s methods over HTTP |
 //! | `audio` | μ-law, and speech made of tones that both sides understand |
 //!
@@ -38,7 +40,9 @@ mod fault;
 mod gate;
 mod id;
 mod journal;
+mod knowlarity;
 mod listener;
+mod livekit;
 #[cfg(test)]
 mod tests;
 mod twilio;
@@ -62,7 +66,9 @@ pub use self::control::{ControlError, PlaceCall};
 pub use self::fault::{Fault, FaultError, FaultKind, Operation, Provider};
 use self::gate::Gate;
 pub use self::journal::RecordedRequest;
+pub use self::knowlarity::{KnowlarityPush, KnowlarityScript, PushMethod, PushParameters};
 use self::listener::{Connection, Lines};
+pub use self::livekit::{DialScript, SipLeg, SipRefusal};
 pub use self::twilio::{
     CallError, CallReport, CallStatus, Callee, CallerAudio, RoundTrip, Script, ScriptError, Speaker,
     TranscriptLine, WebhookExchange,
@@ -112,6 +118,12 @@ impl Emulator {
                 Provider::ElevenLabs,
                 elevenlabs::router(Arc::clone(&world)),
             ))
+            .merge(gated(Provider::LiveKit, livekit::router(Arc::clone(&world))))
+            .merge(gated(
+                Provider::Knowlarity,
+                knowlarity::router(Arc::clone(&world)),
+            ))
+            .merge(knowlarity::control_router(Arc::clone(&world)))
             .merge(control::router(Arc::clone(&world)));
         let stopping = world.stopping().clone();
         let server = tokio::spawn(async move {
@@ -164,6 +176,44 @@ impl Emulator {
     /// Where post-call webhooks go when neither the agent nor the workspace names a webhook.
     pub fn set_post_call_url(&self, url: Url) {
         self.world.elevenlabs.set_post_call_url(url);
+    }
+
+    /// The key of the LiveKit project.
+    #[must_use]
+    pub fn livekit_api_key(&self) -> &str {
+        self.world.livekit.api_key()
+    }
+
+    /// The key's secret, which signs the project's webhooks too.
+    #[must_use]
+    pub fn livekit_api_secret(&self) -> &SecretString {
+        self.world.livekit.api_secret()
+    }
+
+    /// Where LiveKit reports what happens in its rooms; nowhere by default.
+    pub fn set_livekit_webhook_url(&self, url: Url) {
+        self.world.livekit.set_webhook_url(url);
+    }
+
+    /// Decides what the next call out comes to that LiveKit places; a second script is for the call after it.
+    ///
+    /// # Errors
+    /// Too many calls are decided already.
+    pub fn script_dial(&self, script: DialScript) -> Result<(), ControlError> {
+        control::script_dial(&self.world, script)
+    }
+
+    /// A carrier sends a call to LiveKit, where a trunk and a rule must be found for it.
+    ///
+    /// # Errors
+    /// What the carrier is answered when there is none.
+    pub fn ring_livekit(&self, from: &str, to: &str) -> Result<SipLeg, SipRefusal> {
+        livekit::ring(&self.world, from, to)
+    }
+
+    /// The telephone's side of a call at LiveKit hangs up. False when there is no such call.
+    pub fn hang_up_livekit(&self, room: &str, identity: &str) -> bool {
+        livekit::hang_up(&self.world, room, identity)
     }
 
     /// A person calls a number; answers the SID of the call.

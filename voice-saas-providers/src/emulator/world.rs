@@ -13,6 +13,8 @@ use super::config::EmulatorConfig;
 use super::elevenlabs::ElevenLabs;
 use super::fault::Faults;
 use super::journal::Journal;
+use super::knowlarity::Knowlarity;
+use super::livekit::LiveKit;
 use super::twilio::Twilio;
 
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct World {
     pub(crate) tasks: TaskTracker,
     pub(crate) twilio: Twilio,
     pub(crate) elevenlabs: ElevenLabs,
+    pub(crate) knowlarity: Knowlarity,
+    pub(crate) livekit: LiveKit,
     stopping: CancellationToken,
     running: Mutex<CancellationToken>,
 }
@@ -58,6 +62,12 @@ impl World {
                 config.elevenlabs_webhook_secret,
                 config.post_call_url,
             ),
+            knowlarity: Knowlarity::new(
+                config.knowlarity_authorization,
+                config.knowlarity_api_key,
+                Clock::new().now(),
+            ),
+            livekit: LiveKit::new(config.livekit_api_key, config.livekit_api_secret),
             stopping,
             running,
         })
@@ -98,10 +108,17 @@ impl World {
         self.clock.reset();
         self.twilio.reset();
         self.elevenlabs.reset();
+        self.livekit.reset();
+        self.knowlarity.reset();
     }
 
     /// The state of every provider, by provider name.
     pub(crate) fn state(&self) -> serde_json::Value {
-        serde_json::json!({"twilio": self.twilio.state(self), "elevenlabs": self.elevenlabs.state()})
+        serde_json::json!({
+            "twilio": self.twilio.state(self),
+            "elevenlabs": self.elevenlabs.state(),
+            "livekit": self.livekit.state(),
+            "knowlarity": self.knowlarity.state(self),
+        })
     }
 }

@@ -14,22 +14,34 @@ pub(crate) enum Auth {
     Basic { user: String, password: SecretString },
     /// A header of the provider's own.
     Header { name: HeaderName, value: SecretString },
+    /// Several headers of the provider's own.
+    Headers(Vec<(HeaderName, SecretString)>),
 }
 
 impl Auth {
     /// The headers, marked as sensitive; `None` when a value cannot be a header.
     pub(super) fn headers(&self) -> Option<HeaderMap> {
-        let (name, value) = match self {
-            Self::None => return Some(HeaderMap::new()),
+        let secret = |value: &str| {
+            let mut value = HeaderValue::try_from(value).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        };
+        match self {
+            Self::None => Some(HeaderMap::new()),
             Self::Basic { user, password } => {
                 let pair = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
-                (header::AUTHORIZATION, format!("Basic {pair}"))
+                let value = secret(&format!("Basic {pair}"))?;
+                Some(HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
             }
-            Self::Header { name, value } => (name.clone(), value.expose_secret().to_owned()),
-        };
-        let mut value = HeaderValue::try_from(value).ok()?;
-        value.set_sensitive(true);
-        Some(HeaderMap::from_iter([(name, value)]))
+            Self::Header { name, value } => Some(HeaderMap::from_iter([(
+                name.clone(),
+                secret(value.expose_secret())?,
+            )])),
+            Self::Headers(headers) => headers
+                .iter()
+                .map(|(name, value)| Some((name.clone(), secret(value.expose_secret())?)))
+                .collect(),
+        }
     }
 }
 
@@ -45,6 +57,10 @@ impl fmt::Debug for Auth {
                 .debug_struct("Header")
                 .field("name", name)
                 .finish_non_exhaustive(),
+            Self::Headers(headers) => f
+                .debug_set()
+                .entries(headers.iter().map(|(name, _)| name))
+                .finish(),
         }
     }
 }
@@ -53,7 +69,7 @@ impl fmt::Debug for Auth {
 mod tests {
     use super::*;
 
-    fn both() -> [Auth; 2] {
+    fn all() -> [Auth; 3] {
         [
             Auth::Basic {
                 user: "AC1".into(),
@@ -63,12 +79,16 @@ mod tests {
                 name: HeaderName::from_static("xi-api-key"),
                 value: "hunter2".into(),
             },
+            Auth::Headers(vec![
+                (header::AUTHORIZATION, "hunter2".into()),
+                (HeaderName::from_static("x-api-key"), "hunter2".into()),
+            ]),
         ]
     }
 
     #[test]
     fn secrets_do_not_print() {
-        for auth in both() {
+        for auth in all() {
             let headers = auth.headers().unwrap();
             let printed = format!("{auth:?} {headers:?}");
             assert!(!printed.contains("hunter2"), "{printed}");
@@ -78,12 +98,17 @@ mod tests {
 
     #[test]
     fn basic_is_base64_of_user_and_password() {
-        let [basic, header] = both();
+        let [basic, header, several] = all();
         assert_eq!(
             basic.headers().unwrap()["authorization"],
             "Basic QUMxOmh1bnRlcjI="
         );
         assert_eq!(header.headers().unwrap()["xi-api-key"], "hunter2");
+        let several = several.headers().unwrap();
+        assert_eq!(
+            (&several["authorization"], &several["x-api-key"]),
+            (&"hunter2".parse().unwrap(), &"hunter2".parse().unwrap())
+        );
         assert!(Auth::None.headers().unwrap().is_empty());
     }
 

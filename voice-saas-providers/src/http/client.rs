@@ -7,6 +7,8 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
@@ -14,7 +16,8 @@ use tracing::Instrument;
 use url::Url;
 use voice_saas_core::{
     clock::Ambient,
-    provider::{ErrorKind, ProviderError, ProviderName},
+    provider::{BoxError, ErrorKind, ProviderError, ProviderName},
+    secret::ExposeSecret,
 };
 
 use super::{Auth, Request, RetryPolicy, redact, retry};
@@ -33,6 +36,8 @@ pub(crate) struct Failure {
     /// For operators. Holds no secret.
     pub(crate) detail: Option<String>,
     pub(crate) request_id: Option<String>,
+    /// What the provider said, for the adapter itself.
+    pub(crate) source: Option<BoxError>,
 }
 
 impl Failure {
@@ -54,6 +59,7 @@ impl Failure {
             kind,
             detail: None,
             request_id: None,
+            source: None,
         }
     }
 }
@@ -200,6 +206,37 @@ impl Client {
         self.send_with(&request, tokio::time::sleep, jitter).await
     }
 
+    /// Sends a request whose answer goes on for as long as the provider likes, once. The time limit ends with the
+    /// answer's headers; the answer occupies no slot.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send). The stream ends with `Interrupted` when the connection breaks.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one home of sending, with redaction around it"
+    )]
+    pub(crate) async fn open(
+        &self,
+        request: Request,
+    ) -> Result<impl Stream<Item = Result<Bytes, ProviderError>> + Send + use<>, ProviderError> {
+        let sending = self.prepare(&request, self.url(&request)?).send();
+        let limit = request.timeout.unwrap_or(self.0.timeout);
+        let mut answer = tokio::time::timeout(limit, sending)
+            .await
+            .map_err(|_| self.error(&request, ErrorKind::TimedOut))?
+            .map_err(|error| self.broken(&request, error))?;
+        let status = answer.status();
+        tracing::debug!(?request, status = status.as_u16(), "opened the provider's stream");
+        if !status.is_success() {
+            let headers = std::mem::take(answer.headers_mut());
+            let body = self.read(&request, answer).await.unwrap_or_default();
+            return Err(self.refused(&request, status, &headers, &body));
+        }
+        let client = self.clone();
+        let chunks = answer.bytes_stream();
+        Ok(chunks.map(move |chunk| chunk.map_err(|error| client.broken(&request, error))))
+    }
+
     #[cfg(test)]
     pub(super) fn free_slots(&self) -> usize {
         self.0.slots.available_permits()
@@ -213,7 +250,8 @@ impl Client {
     ) -> Result<Response, ProviderError> {
         let url = self.url(request)?;
         let attempt = |number| self.attempt(request, url.clone(), number);
-        retry::run(&self.0.retry, request.effect, attempt, sleep, jitter).await
+        let policy = request.retry.as_ref().unwrap_or(&self.0.retry);
+        retry::run(policy, request.effect, attempt, sleep, jitter).await
     }
 
     /// The request's URL. Credentials go to no other host, whatever a path or a link to a next page says.
@@ -267,19 +305,9 @@ impl Client {
         reason = "this is the one home of sending, with retry and redaction around it"
     )]
     async fn exchange(&self, request: &Request, url: Url) -> Result<Response, ProviderError> {
-        let mut builder = self
-            .0
-            .http
-            .request(request.method.clone(), url)
+        let mut answer = self
+            .prepare(request, url)
             .timeout(request.timeout.unwrap_or(self.0.timeout))
-            .headers(self.0.auth.clone())
-            .header(header::ACCEPT, request.accept);
-        if let Some(body) = &request.body {
-            builder = builder
-                .header(header::CONTENT_TYPE, body.content_type)
-                .body(body.bytes.clone());
-        }
-        let mut answer = builder
             .send()
             .await
             .map_err(|error| self.broken(request, error))?;
@@ -299,6 +327,24 @@ impl Client {
             headers,
             body: body?,
         })
+    }
+
+    fn prepare(&self, request: &Request, url: Url) -> reqwest::RequestBuilder {
+        let mut builder = self
+            .0
+            .http
+            .request(request.method.clone(), url)
+            .headers(self.0.auth.clone())
+            .header(header::ACCEPT, request.accept);
+        if let Some(token) = &request.token {
+            builder = builder.bearer_auth(token.expose_secret());
+        }
+        if let Some(body) = &request.body {
+            builder = builder
+                .header(header::CONTENT_TYPE, body.content_type)
+                .body(body.bytes.clone());
+        }
+        builder
     }
 
     async fn read(&self, request: &Request, mut answer: reqwest::Response) -> Result<Bytes, ProviderError> {
@@ -341,6 +387,9 @@ impl Client {
         );
         if let Some(id) = failure.request_id {
             error = error.with_request_id(id);
+        }
+        if let Some(source) = failure.source {
+            error = error.with_source(source);
         }
         error
     }

@@ -17,11 +17,25 @@
 //! assert_eq!(policy.next(2, Effect::Read, unclear, 0.5), Step::Fail);
 //! ```
 #![cfg_attr(
-    not(any(test, all(feature = "twilio", feature = "elevenlabs"))),
+    not(any(
+        test,
+        all(
+            feature = "twilio",
+            feature = "elevenlabs",
+            feature = "livekit",
+            feature = "knowlarity"
+        )
+    )),
     expect(dead_code, reason = "each adapter uses a part of the layer")
 )]
 #![cfg_attr(
-    not(any(test, feature = "twilio", feature = "elevenlabs")),
+    not(any(
+        test,
+        feature = "twilio",
+        feature = "elevenlabs",
+        feature = "livekit",
+        feature = "knowlarity"
+    )),
     expect(unused_imports, reason = "no adapter, no caller")
 )]
 
@@ -34,6 +48,10 @@ mod retry;
 mod tests;
 
 pub(crate) use auth::Auth;
+#[cfg(feature = "knowlarity")]
+pub(crate) use client::Response;
 pub(crate) use client::{Client, Failure};
+#[cfg(any(feature = "livekit", feature = "knowlarity"))]
+pub(crate) use redact::without_numbers;
 pub(crate) use request::Request;
 pub use retry::{Effect, RetryPolicy, Step};

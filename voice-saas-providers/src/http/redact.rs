@@ -46,6 +46,19 @@ impl fmt::Debug for Query<'_> {
     }
 }
 
+/// Providers' messages quote phone numbers, and logs show none in full: all but the last four digits of a long run
+/// become `*`. What is longer than `longest` characters is cut.
+pub(crate) fn without_numbers(message: &str, longest: usize) -> String {
+    let mut text: Vec<char> = message.chars().take(longest).collect();
+    for run in text.chunk_by_mut(|a, b| a.is_ascii_digit() && b.is_ascii_digit()) {
+        if run.len() >= 7 {
+            let hidden = run.len() - 4;
+            run[..hidden].fill('*');
+        }
+    }
+    text.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +80,14 @@ mod tests {
         ];
         let printed = format!("{:?}", Query(&query));
         assert_eq!(printed, r#"{"PageSize": "5", "PhoneNumber": "REDACTED"}"#);
+    }
+
+    #[test]
+    fn of_a_long_number_the_last_four_digits_show() {
+        assert_eq!(
+            without_numbers("+15005550000 said 486", 300),
+            "+*******0000 said 486"
+        );
+        assert_eq!(without_numbers(&"x".repeat(999), 300).len(), 300);
     }
 }

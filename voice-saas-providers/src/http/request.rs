@@ -6,8 +6,12 @@ use bytes::Bytes;
 use http::Method;
 use serde::Serialize;
 use url::form_urlencoded;
+use voice_saas_core::secret::SecretString;
 
-use super::{redact, retry::Effect};
+use super::{
+    redact,
+    retry::{Effect, RetryPolicy},
+};
 
 /// What a request carries.
 pub(super) struct Body {
@@ -25,6 +29,8 @@ pub(crate) struct Request {
     pub(super) accept: &'static str,
     pub(super) effect: Effect,
     pub(super) timeout: Option<Duration>,
+    pub(super) retry: Option<RetryPolicy>,
+    pub(super) token: Option<SecretString>,
 }
 
 impl Request {
@@ -59,6 +65,8 @@ impl Request {
             accept: "application/json",
             effect,
             timeout: None,
+            retry: None,
+            token: None,
         }
     }
 
@@ -94,6 +102,15 @@ impl Request {
         self
     }
 
+    /// Carries these bytes.
+    pub(crate) fn bytes(mut self, content_type: &'static str, bytes: impl Into<Bytes>) -> Self {
+        self.body = Some(Body {
+            content_type,
+            bytes: bytes.into(),
+        });
+        self
+    }
+
     /// Asks for another media type than JSON.
     pub(crate) fn accept(mut self, media_type: &'static str) -> Self {
         self.accept = media_type;
@@ -109,6 +126,18 @@ impl Request {
     /// How long each attempt may take, where the client's own limit does not fit.
     pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// When it is sent again, where the client's own policy does not fit.
+    pub(crate) fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Proves who sends it with a token of its own (RFC 6750), beside the client's credentials.
+    pub(crate) fn bearer(mut self, token: SecretString) -> Self {
+        self.token = Some(token);
         self
     }
 }

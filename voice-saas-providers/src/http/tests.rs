@@ -113,6 +113,7 @@ async fn a_refusal_is_what_the_classifier_says() {
             kind: ErrorKind::NumberUnavailable,
             detail: Some(format!("{status} {}", String::from_utf8_lossy(body))),
             request_id: Some("r1".to_owned()),
+            source: Some("no".into()),
         })
         .build()
         .unwrap();
@@ -121,6 +122,7 @@ async fn a_refusal_is_what_the_classifier_says() {
     assert_eq!(error.kind(), ErrorKind::NumberUnavailable);
     assert_eq!(error.detail(), Some("400 Bad Request gone"));
     assert_eq!(error.request_id(), Some("r1"));
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "no");
     assert!(slept.is_empty());
 }
 
@@ -386,4 +388,30 @@ async fn an_answer_prints_neither_its_body_nor_its_secrets() {
     let printed = format!("{response:?}");
     assert!(!printed.contains("hunter2"), "{printed}");
     assert!(printed.contains("body_bytes: 7"), "{printed}");
+}
+
+#[tokio::test]
+async fn a_request_may_bring_its_own_token_body_and_patience() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .and(header("authorization", "Bearer hunter3"))
+        .and(header("x-key", "hunter2"))
+        .and(header("content-type", "application/protobuf"))
+        .and(body_string("\u{1}\u{2}"))
+        .respond_with(ResponseTemplate::new(429))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let client = builder(&server.uri()).build().unwrap();
+    let request = Request::post("dial", "/")
+        .bytes("application/protobuf", vec![1, 2])
+        .bearer("hunter3".into())
+        .retry(RetryPolicy::none());
+    let printed = format!("{request:?}");
+    assert!(!printed.contains("hunter3"), "{printed}");
+    let (answer, slept) = send(&client, request).await;
+    let error = answer.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RateLimited { retry_after: None });
+    assert!(slept.is_empty());
+    assert!(!whole_text(&error).contains("hunter"));
 }

@@ -110,6 +110,9 @@ const USE_REFRESH_TOKEN: &str =
 const REVOKE_FAMILY: &str =
     "UPDATE refresh_tokens SET revoked_at = $2 WHERE family_id = $1 AND revoked_at IS NULL";
 
+const REVOKE_TENANT: &str =
+    "UPDATE refresh_tokens SET revoked_at = $2 WHERE tenant_id = $1 AND revoked_at IS NULL";
+
 #[async_trait]
 impl AccountRepo for SystemUnit {
     async fn register(&mut self, user: &User, tenant: &Tenant, role: Role) -> Result<(), StoreError> {
@@ -211,6 +214,18 @@ impl AccountRepo for SystemUnit {
             "revoke a family of refresh tokens",
             REVOKE_FAMILY,
             family,
+            at
+        )?;
+        Ok(())
+    }
+
+    async fn revoke_tenant(&mut self, tenant: TenantId, at: Timestamp) -> Result<(), StoreError> {
+        let (tenant, at) = (tenant.as_uuid(), at.as_microsecond());
+        execute!(
+            &mut self.tx,
+            "end the sessions of a tenant",
+            REVOKE_TENANT,
+            tenant,
             at
         )?;
         Ok(())

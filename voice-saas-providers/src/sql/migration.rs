@@ -10,7 +10,14 @@ use super::error::failed;
 
 macro_rules! migrations {
     ($folder:literal) => {
-        migrations!($folder, (1, "0001", "tenancy"), (2, "0002", "telephony"), (3, "0003", "work"))
+        migrations!(
+            $folder,
+            (1, "0001", "tenancy"),
+            (2, "0002", "telephony"),
+            (3, "0003", "work"),
+            (4, "0004", "trunks"),
+            (5, "0005", "reconciliation")
+        )
     };
     ($folder:literal, $(($version:literal, $number:literal, $name:literal)),*) => {
         [$((
@@ -22,10 +29,10 @@ macro_rules! migrations {
 }
 
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [(i64, &str, &str); 3] = migrations!("sqlite");
+pub(super) const SQLITE: [(i64, &str, &str); 5] = migrations!("sqlite");
 
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [(i64, &str, &str); 3] = migrations!("postgres");
+pub(super) const POSTGRES: [(i64, &str, &str); 5] = migrations!("postgres");
 
 /// Brings the database up to date. One that is up to date already is only looked at, so that a login without the
 /// right to make tables can open it.

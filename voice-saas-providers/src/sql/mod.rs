@@ -35,6 +35,7 @@ mod page;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod query;
+mod reconcile;
 mod route;
 mod saga;
 #[cfg(feature = "sqlite")]
@@ -43,6 +44,7 @@ mod system;
 mod tenant;
 #[cfg(all(feature = "postgres", feature = "testing"))]
 pub mod testing;
+mod trunk;
 mod unit;
 
 pub use location::{UnsupportedDatabase, connect, migrate};

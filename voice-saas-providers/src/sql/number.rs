@@ -7,6 +7,7 @@ use voice_saas_core::{
     money::{Currency, Money},
     number::{NumberFilter, NumberRepo, PhoneNumber},
     page::{Cursor, Page, PageRequest},
+    phone::E164,
     provider::telephony::{NumberCapabilities, ProviderNumberId},
     store::StoreError,
 };
@@ -38,6 +39,8 @@ pub(super) struct NumberRow {
     pub(super) saga_id: Option<Uuid>,
     pub(super) created_at: i64,
     pub(super) provisioned_at: Option<i64>,
+    pub(super) owned: String,
+    pub(super) release_at: Option<i64>,
     pub(super) released_at: Option<i64>,
     pub(super) agent_id: Option<Uuid>,
 }
@@ -73,6 +76,8 @@ impl TryFrom<NumberRow> for PhoneNumber {
         number.agents = row.agent_id.map(AgentId::from_uuid).into_iter().collect();
         number.saga = row.saga_id.map(SagaId::from_uuid);
         number.provisioned_at = place.optional_time("provisioned_at", row.provisioned_at)?;
+        number.owned = place.word("owned", &row.owned)?;
+        number.release_at = place.optional_time("release_at", row.release_at)?;
         number.released_at = place.optional_time("released_at", row.released_at)?;
         Ok(number)
     }
@@ -97,7 +102,7 @@ macro_rules! select {
         concat!(
             "SELECT n.id, n.e164, n.provider, n.provider_number_id, n.friendly_name, n.voice, n.sms, ",
             "n.mms, n.status, n.country, n.monthly_cost_micros, n.monthly_cost_code, n.saga_id, n.created_at, ",
-            "n.provisioned_at, n.released_at, l.agent_id FROM ",
+            "n.provisioned_at, n.released_at, n.owned, n.release_at, l.agent_id FROM ",
             $numbers
         )
     };
@@ -114,13 +119,14 @@ macro_rules! links {
 
 const ADD: &str = "
     INSERT INTO numbers (tenant_id, id, e164, provider, provider_number_id, friendly_name, voice, sms, mms, status,
-        country, monthly_cost_micros, monthly_cost_code, saga_id, created_at, provisioned_at, released_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+        country, monthly_cost_micros, monthly_cost_code, saga_id, created_at, provisioned_at, released_at,
+        owned, release_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
 
 const UPDATE: &str = "
     UPDATE numbers SET e164 = $3, provider = $4, provider_number_id = $5, friendly_name = $6, voice = $7, sms = $8,
         mms = $9, status = $10, country = $11, monthly_cost_micros = $12, monthly_cost_code = $13, saga_id = $14,
-        created_at = $15, provisioned_at = $16, released_at = $17
+        created_at = $15, provisioned_at = $16, released_at = $17, owned = $18, release_at = $19
     WHERE tenant_id = $1 AND id = $2";
 
 const FIND: &str = select!(
@@ -131,6 +137,12 @@ const FIND: &str = select!(
 const FIND_BY_SAGA: &str = select!(
     "numbers",
     "WHERE n.tenant_id = $1 AND n.saga_id = $2 ORDER BY n.created_at, n.id, l.position"
+);
+
+const FIND_WAITING: &str = select!(
+    "numbers",
+    "WHERE n.tenant_id = $1 AND n.e164 = $2 AND n.status = 'waiting_for_documents'
+    ORDER BY n.created_at, n.id, l.position"
 );
 
 // The page is cut before the agents join: it counts numbers, not rows.
@@ -186,6 +198,8 @@ impl TenantUnit {
             number.created_at.as_microsecond(),
             micros(number.provisioned_at),
             micros(number.released_at),
+            word(&number.owned),
+            micros(number.release_at),
         )
     }
 }
@@ -219,6 +233,20 @@ impl NumberRepo for TenantUnit {
             FIND_BY_SAGA,
             self.tenant,
             saga.as_uuid()
+        )?;
+        Ok(gather(OPERATION, rows)?.pop())
+    }
+
+    async fn find_waiting(&mut self, number: &E164) -> Result<Option<PhoneNumber>, StoreError> {
+        const OPERATION: &str = "find a number that waits for documents";
+        let number = number.as_str();
+        let rows = all!(
+            &mut self.tx,
+            OPERATION,
+            NumberRow,
+            FIND_WAITING,
+            self.tenant,
+            number
         )?;
         Ok(gather(OPERATION, rows)?.pop())
     }

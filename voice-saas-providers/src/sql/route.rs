@@ -71,7 +71,7 @@ macro_rules! find {
         concat!(
             "SELECT n.id, n.e164, n.provider, n.provider_number_id, n.friendly_name, n.voice, n.sms, n.mms, ",
             "n.status, n.country, n.monthly_cost_micros, n.monthly_cost_code, n.saga_id, n.created_at, ",
-            "n.provisioned_at, n.released_at, l.agent_id, t.id AS tenant_id, t.name AS tenant_name, ",
+            "n.provisioned_at, n.released_at, n.owned, n.release_at, l.agent_id, t.id AS tenant_id, t.name AS tenant_name, ",
             "t.status AS tenant_status, t.platform, t.country AS tenant_country, t.timezone, t.profile, ",
             "t.created_at AS tenant_created_at, v.spec, v.version, v.active, v.tone, v.provider AS agent_provider, ",
             "a.provider_agent_id, a.created_at AS agent_created_at, v.updated_at AS agent_updated_at
@@ -83,7 +83,7 @@ macro_rules! find {
                 ON v.tenant_id = a.tenant_id AND v.agent_id = a.id AND v.version = a.version
             WHERE n.e164 IN (",
             $numbers,
-            ") AND n.status <> 'released' ORDER BY n.id, l.position"
+            ") AND n.status <> 'released' AND n.status <> 'waiting_for_documents' ORDER BY n.id, l.position"
         )
     };
 }

@@ -14,7 +14,7 @@ use voice_saas_core::{
 use super::{
     column::{CorruptRow, JsonText, Place, word},
     error::not_found,
-    query::{execute, optional},
+    query::{all, execute, optional},
     unit::TenantUnit,
 };
 
@@ -67,6 +67,11 @@ const SAVE: &str = "
         version = version + 1
     WHERE tenant_id = $1 AND id = $2 AND version = $3";
 
+const UNFINISHED: &str = "
+    SELECT id, kind, status, step, attempts, state, error, version, created_at, updated_at
+    FROM sagas WHERE tenant_id = $1 AND status IN ('running', 'undoing', 'stuck')
+    ORDER BY created_at, id LIMIT 100";
+
 impl TenantUnit {
     async fn find_saga(&mut self, operation: &'static str, id: SagaId) -> Result<SagaRecord, StoreError> {
         let row = optional!(&mut self.tx, operation, SagaRow, FIND, self.tenant, id.as_uuid())?;
@@ -99,6 +104,15 @@ impl SagaRepo for TenantUnit {
 
     async fn find(&mut self, id: SagaId) -> Result<SagaRecord, StoreError> {
         self.find_saga("find a saga", id).await
+    }
+
+    async fn unfinished(&mut self) -> Result<Vec<SagaRecord>, StoreError> {
+        const OPERATION: &str = "list the sagas that are not over";
+        let rows = all!(&mut self.tx, OPERATION, SagaRow, UNFINISHED, self.tenant)?;
+        rows.into_iter()
+            .map(SagaRecord::try_from)
+            .collect::<Result<_, _>>()
+            .map_err(|row| row.during(OPERATION))
     }
 
     async fn save(&mut self, saga: &mut SagaRecord) -> Result<(), StoreError> {

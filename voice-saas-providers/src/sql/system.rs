@@ -7,11 +7,12 @@ use voice_saas_core::{
     auth::AccountRepo,
     call::UnroutedCall,
     event::OutboxQueue,
-    id::{CallId, TenantId, UnroutedCallId},
+    id::{AgentId, CallId, TenantId, UnroutedCallId},
     job::JobQueue,
     page::{Cursor, Page, PageRequest},
     phone::E164,
     provider::telephony::ProviderCallId,
+    reconcile::ReconciliationRepo,
     store::{Route, StoreError, SystemTx},
     tenant::Tenant,
 };
@@ -28,6 +29,16 @@ const OWNER_OF_CALL: &str = "SELECT tenant_id, id FROM calls WHERE provider = $1
 
 const UNENDED_CALLS: &str =
     "SELECT tenant_id, id FROM calls WHERE live AND started_at < $1 ORDER BY started_at LIMIT $2";
+
+// Links go with the number: one that is linked is not released.
+const AGENTS_WITHOUT_NUMBER: &str = "
+    SELECT a.tenant_id, a.id FROM agents a
+    JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent_id = a.id AND v.version = a.version
+    JOIN tenants t ON t.id = a.tenant_id
+    WHERE NOT a.deleted AND v.active AND t.status IN ('trial', 'active', 'past_due')
+        AND ($1 IS NULL OR a.tenant_id = $1) AND a.id > $2
+        AND NOT EXISTS (SELECT 1 FROM agent_numbers l WHERE l.tenant_id = a.tenant_id AND l.agent_id = a.id)
+    ORDER BY a.id LIMIT $3";
 
 const ADD_UNROUTED_CALL: &str = "
     INSERT INTO unrouted_calls (id, provider, provider_call_id, caller, callee, at) VALUES ($1, $2, $3, $4, $5, $6)
@@ -87,6 +98,10 @@ impl SystemTx for SystemUnit {
         self
     }
 
+    fn reconciliation(&mut self) -> &mut dyn ReconciliationRepo {
+        self
+    }
+
     async fn routes(&mut self, numbers: &[E164]) -> Result<Vec<Route>, StoreError> {
         route::find(&mut self.tx, numbers).await
     }
@@ -110,6 +125,27 @@ impl SystemTx for SystemUnit {
 
     async fn tenant(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
         tenant::find(&mut self.tx, "find a tenant", id.as_uuid()).await
+    }
+
+    async fn agents_without_number(
+        &mut self,
+        tenant: Option<TenantId>,
+        after: Option<AgentId>,
+        limit: u16,
+    ) -> Result<Vec<(TenantId, AgentId)>, StoreError> {
+        let rows = all!(
+            &mut self.tx,
+            "find agents without a number",
+            (Uuid, Uuid),
+            AGENTS_WITHOUT_NUMBER,
+            tenant.map(TenantId::as_uuid),
+            after.map_or(Uuid::nil(), AgentId::as_uuid),
+            i64::from(limit)
+        )?;
+        let agents = rows.into_iter();
+        Ok(agents
+            .map(|(tenant, agent)| (TenantId::from_uuid(tenant), AgentId::from_uuid(agent)))
+            .collect())
     }
 
     async fn unended_calls(

@@ -7,12 +7,13 @@ use sqlx::{
 };
 use voice_saas_core::{
     id::{TenantId, UserId},
-    store::StoreError,
-    tenant::{Member, Role, Tenant, TenantRepo},
+    store::{StoreError, StoreErrorKind},
+    tenant::{Member, Role, Tenant, TenantRepo, TenantStatus},
 };
 
 use super::{
     column::{CorruptRow, JsonText, Place, word},
+    dialect,
     error::{changed, not_found},
     query::{all, execute, optional},
     unit::{TenantUnit, Tx},
@@ -116,6 +117,9 @@ const UPDATE: &str = "
     UPDATE tenants SET name = $3, status = $4, platform = $5, country = $6, timezone = $7, profile = $8
     WHERE id = $1 AND id = $2";
 
+// Shared, so that only who closes the tenant waits.
+const LOCK_STATUS: &str = "SELECT status FROM tenants WHERE id = $1 /*pg FOR SHARE */";
+
 const MEMBERS: &str = "
     SELECT members.user_id, users.email, users.name AS user_name, members.role, members.joined_at
     FROM members JOIN users ON users.id = members.user_id
@@ -131,6 +135,20 @@ impl TenantRepo for TenantUnit {
         find(&mut self.tx, OPERATION, self.tenant)
             .await?
             .ok_or_else(|| not_found(OPERATION))
+    }
+
+    async fn require_open(&mut self) -> Result<(), StoreError> {
+        const OPERATION: &str = "begin something for the tenant";
+        let sql = dialect::text(&self.tx, LOCK_STATUS);
+        let row = optional!(&mut self.tx, OPERATION, (String,), sql, self.tenant)?;
+        let (status,) = row.ok_or_else(|| not_found(OPERATION))?;
+        let status: TenantStatus = Place::new("tenants", self.tenant)
+            .word("status", &status)
+            .map_err(|row| row.during(OPERATION))?;
+        if status.is_ending() {
+            return Err(StoreError::new(OPERATION, StoreErrorKind::TenantClosed));
+        }
+        Ok(())
     }
 
     async fn update(&mut self, tenant: &Tenant) -> Result<(), StoreError> {

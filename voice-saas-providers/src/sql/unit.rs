@@ -16,6 +16,7 @@ use voice_saas_core::{
     saga::SagaRepo,
     store::{StoreError, TenantTx},
     tenant::TenantRepo,
+    trunk::TrunkRepo,
 };
 
 /// An open transaction. Dropped = rolled back.
@@ -82,6 +83,10 @@ impl TenantTx for TenantUnit {
     }
 
     fn numbers(&mut self) -> &mut dyn NumberRepo {
+        self
+    }
+
+    fn trunks(&mut self) -> &mut dyn TrunkRepo {
         self
     }
 

@@ -1,6 +1,6 @@
 //! Putting the adapter together.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use url::Url;
 use voice_saas_core::{
@@ -8,8 +8,8 @@ use voice_saas_core::{
     secret::{ExposeSecret, SecretString},
 };
 
-use super::{NAME, Twilio, error, media::MediaStreams, webhook::Webhook};
-use crate::http::{Auth, Client, RetryPolicy};
+use super::{NAME, Twilio, hosts::Hosts, media::MediaStreams, pricing::Prices, webhook::Webhook};
+use crate::http::{Auth, RetryPolicy};
 
 /// Builds a [`Twilio`].
 pub struct TwilioBuilder {
@@ -17,10 +17,28 @@ pub struct TwilioBuilder {
     auth_token: SecretString,
     previous_auth_token: Option<SecretString>,
     api_key: Option<(String, SecretString)>,
-    base_url: Option<Url>,
-    public_url: Option<Url>,
-    retry: RetryPolicy,
-    concurrency: usize,
+    pub(super) setup: Setup,
+}
+
+/// What has nothing to do with who asks, and so holds for subaccounts too.
+#[derive(Clone)]
+pub(super) struct Setup {
+    pub(super) base_url: Option<Url>,
+    pub(super) region: Option<(String, String)>,
+    pub(super) public_url: Option<Url>,
+    pub(super) retry: RetryPolicy,
+    pub(super) concurrency: usize,
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup")
+            .field("host", &self.base_url.as_ref().and_then(Url::host_str))
+            .field("region", &self.region)
+            .field("public_host", &self.public_url.as_ref().and_then(Url::host_str))
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for TwilioBuilder {
@@ -28,9 +46,7 @@ impl fmt::Debug for TwilioBuilder {
         f.debug_struct("TwilioBuilder")
             .field("account_sid", &self.account_sid)
             .field("api_key_sid", &self.api_key.as_ref().map(|(sid, _)| sid))
-            .field("host", &self.base_url.as_ref().and_then(Url::host_str))
-            .field("public_host", &self.public_url.as_ref().and_then(Url::host_str))
-            .field("retry", &self.retry)
+            .field("setup", &self.setup)
             .finish_non_exhaustive()
     }
 }
@@ -42,18 +58,28 @@ impl TwilioBuilder {
             auth_token,
             previous_auth_token: None,
             api_key: None,
-            base_url: None,
-            public_url: None,
-            retry: RetryPolicy::default(),
-            concurrency: 20,
+            setup: Setup {
+                base_url: None,
+                region: None,
+                public_url: None,
+                retry: RetryPolicy::default(),
+                concurrency: 20,
+            },
         }
     }
 
-    /// Replaces `https://api.twilio.com` in every request: a region
-    /// (page `global-infrastructure/using-the-twilio-rest-api-in-a-non-us-region`), or a server for tests.
+    /// Replaces scheme, host and port of every one of Twilio's hosts: a server for tests, a proxy.
     #[must_use]
     pub fn with_base_url(mut self, base_url: Url) -> Self {
-        self.base_url = Some(base_url);
+        self.setup.base_url = Some(base_url);
+        self
+    }
+
+    /// Reaches Twilio's hosts at this edge and region, such as `dublin` and `ie1`
+    /// (page `global-infrastructure/using-the-twilio-rest-api-in-a-non-us-region`). A region has credentials of its own.
+    #[must_use]
+    pub fn with_region(mut self, edge: impl Into<String>, region: impl Into<String>) -> Self {
+        self.setup.region = Some((edge.into(), region.into()));
         self
     }
 
@@ -61,7 +87,7 @@ impl TwilioBuilder {
     /// signed over it (page `usage/webhooks/webhooks-security`), so without it there is no webhook facet.
     #[must_use]
     pub fn with_public_url(mut self, public_url: Url) -> Self {
-        self.public_url = Some(public_url);
+        self.setup.public_url = Some(public_url);
         self
     }
 
@@ -83,22 +109,23 @@ impl TwilioBuilder {
     /// When requests are sent again.
     #[must_use]
     pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
+        self.setup.retry = retry;
         self
     }
 
-    /// How many requests may be under way at a time, by default 20. Above a limit of the account's Twilio refuses
-    /// them (page `api/errors/20429`).
+    /// How many requests may be under way at each host at a time, by default 20. Above a limit of the account's
+    /// Twilio refuses them (page `api/errors/20429`).
     #[must_use]
     pub fn with_concurrency(mut self, requests: usize) -> Self {
-        self.concurrency = requests;
+        self.setup.concurrency = requests;
         self
     }
 
     /// Puts it together, without asking the network.
     ///
     /// # Errors
-    /// `Invalid` when a SID has not its form, a secret is empty, or a URL is not `http` or `https`.
+    /// `Invalid` when a SID has not its form, a secret is empty, a URL is not `http` or `https`, or an edge or region is
+    /// no part of a host name.
     pub fn build(self) -> Result<Twilio, ProviderError> {
         let wrong =
             |detail| Err(ProviderError::new(NAME, "be configured", ErrorKind::Invalid).with_detail(detail));
@@ -117,32 +144,25 @@ impl TwilioBuilder {
             Some(key) => key,
             None => (self.account_sid.clone(), self.auth_token),
         };
-        let webhook = match &self.public_url {
+        let webhook = match &self.setup.public_url {
             Some(url) if !matches!(url.scheme(), "http" | "https") => {
                 return wrong("the public URL is not http or https");
             }
             Some(url) => Some(Webhook::new(url, tokens.into_iter().flatten().collect())),
             None => None,
         };
-        let client = Client::builder(NAME, self.base_url.unwrap_or_else(api))
-            .with_auth(Auth::Basic { user, password })
-            .with_retry(self.retry)
-            // What Twilio's own library for Node waits.
-            .with_timeout(Duration::from_secs(30))
-            .with_concurrency(self.concurrency)
-            .with_classifier(error::classify)
-            .build()?;
         Ok(Twilio {
-            client,
+            hosts: Hosts::new(&self.setup, || Auth::Basic {
+                user: user.clone(),
+                password: password.clone(),
+            })?,
+            prices: Prices::default(),
+            setup: self.setup,
             account_sid: self.account_sid,
             webhook,
             media: MediaStreams,
         })
     }
-}
-
-fn api() -> Url {
-    Url::parse("https://api.twilio.com").expect("a constant that is a URL")
 }
 
 fn is_sid(prefix: &str, text: &str) -> bool {
@@ -199,6 +219,8 @@ mod tests {
         refused(builder().with_api_key(KEY, "".into()), "API key's secret");
         refused(builder().with_public_url(url("wss://example.com")), "public URL");
         refused(builder().with_base_url(url("ftp://example.com")), "base URL");
+        refused(builder().with_region("dublin", "ie1.example.com"), "region");
+        refused(builder().with_region("", "ie1"), "region");
     }
 
     #[test]
@@ -236,7 +258,7 @@ mod tests {
                 builder = builder.with_api_key(KEY, "s3".into());
             }
             let twilio = builder.build().unwrap();
-            twilio.client.send(Request::get("read", "/")).await.unwrap();
+            twilio.hosts.api.send(Request::get("read", "/")).await.unwrap();
         }
     }
 }

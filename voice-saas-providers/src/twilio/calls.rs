@@ -16,7 +16,7 @@ impl CallProvider for Twilio {
     async fn fetch(&self, id: &ProviderCallId) -> Result<ProviderCall, ProviderError> {
         const FETCH: &str = "fetch a call";
         let request = Request::get(FETCH, self.item(FETCH, CALLS, id.as_str())?);
-        let call: wire::Call = self.client.send(request).await?.json()?;
+        let call: wire::Call = self.hosts.api.send(request).await?.json()?;
         Ok(call.read())
     }
 
@@ -25,7 +25,7 @@ impl CallProvider for Twilio {
         let request = Request::post(HANG_UP, self.item(HANG_UP, CALLS, id.as_str())?)
             .form(vec![("Status", "completed".to_owned())])
             .effect(Effect::Keyed);
-        let Err(error) = self.client.send(request).await else {
+        let Err(error) = self.hosts.api.send(request).await else {
             return Ok(Removal::Removed);
         };
         // How Twilio refuses to end a call that is over is not documented, so the call itself is asked.

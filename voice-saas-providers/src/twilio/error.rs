@@ -47,14 +47,17 @@ fn kind(code: u32) -> Option<ErrorKind> {
         20003 => ErrorKind::Unauthorized,
         20404 => ErrorKind::NotFound,
         20429 | 21611 => ErrorKind::RateLimited { retry_after: None },
-        // 21220: the call is not in progress. 22137: a port is under way.
-        21220 | 22137 => ErrorKind::Conflict,
-        // Not allowed to call or text there, by the account's settings, its trial, or the person called.
-        21215 | 21216 | 21404 | 21408 | 21608 | 21610 => ErrorKind::Forbidden,
+        // 21220: the call is not in progress. 21248: the trunk's domain is taken. 22137: a port is under way.
+        21220 | 21248 | 22137 => ErrorKind::Conflict,
+        // The account is suspended; or not allowed to call or text there, by its settings, its trial, or the person
+        // called.
+        20005 | 21215 | 21216 | 21404 | 21408 | 21608 | 21610 => ErrorKind::Forbidden,
         21422 => ErrorKind::NumberUnavailable,
         21452 => ErrorKind::NoInventory,
-        21615 | 21631 | 21649 => ErrorKind::RequirementsMissing,
-        21205 | 21210..=21212 | 21214 | 21217 | 21421 | 21606 | 21612 | 21614 | 21626 | 70001 => {
+        // An address or papers; the last two, of a port.
+        21613 | 21615 | 21631 | 21649 | 21651 | 22170 | 22173 => ErrorKind::RequirementsMissing,
+        // 21240: a list of SIP credentials, or what is in it.
+        21205 | 21210..=21212 | 21214 | 21217 | 21240 | 21421 | 21606 | 21612 | 21614 | 21626 | 70001 => {
             ErrorKind::Invalid
         }
         _ => return None,
@@ -105,6 +108,7 @@ mod tests {
     #[test]
     fn refusals_are_sorted_by_their_code() {
         check(401, 20003, ErrorKind::Unauthorized);
+        check(401, 20005, ErrorKind::Forbidden);
         check(404, 20404, ErrorKind::NotFound);
         check(429, 20429, ErrorKind::RateLimited { retry_after: None });
         check(400, 21205, ErrorKind::Invalid);
@@ -124,6 +128,10 @@ mod tests {
         check(400, 21615, ErrorKind::RequirementsMissing);
         check(400, 21631, ErrorKind::RequirementsMissing);
         check(400, 21649, ErrorKind::RequirementsMissing);
+        check(400, 21613, ErrorKind::RequirementsMissing);
+        check(400, 22170, ErrorKind::RequirementsMissing);
+        check(400, 21248, ErrorKind::Conflict);
+        check(400, 21240, ErrorKind::Invalid);
         check(400, 22137, ErrorKind::Conflict);
     }
 

@@ -1,4 +1,5 @@
-//! Twilio: numbers, calls, webhooks, TwiML and Media Streams.
+//! Twilio: numbers with their prices and requirements, ports, SIP trunks, subaccounts, calls, webhooks, TwiML and
+//! Media Streams.
 //!
 //! The facts behind this module are those of `www.twilio.com/docs`; each item names its page.
 //!
@@ -20,9 +21,19 @@
 mod builder;
 mod calls;
 mod error;
+mod hosts;
+mod list;
 mod media;
 mod numbers;
+mod porting;
+mod pricing;
+mod regulations;
 mod signature;
+mod subaccounts;
+#[cfg(test)]
+#[cfg(feature = "emulator")]
+mod tests;
+mod trunks;
 mod twiml;
 mod webhook;
 mod wire;
@@ -32,14 +43,14 @@ use voice_saas_core::{
     provider::{
         ErrorKind, ProviderError, ProviderName,
         telephony::{
-            CallProvider, InboundWebhook, NumberProvider, TelephonyProvider, WebhookError, WebhookRequest,
+            CallProvider, Capability, InboundWebhook, NumberProvider, PortingProvider, SubaccountId,
+            SubaccountProvider, TelephonyProvider, TrunkProvider, WebhookError, WebhookRequest,
         },
     },
     secret::SecretString,
 };
 
-use self::{media::MediaStreams, webhook::Webhook};
-use crate::http::Client;
+use self::{builder::Setup, hosts::Hosts, media::MediaStreams, pricing::Prices, webhook::Webhook};
 
 pub use builder::TwilioBuilder;
 pub use signature::sign_for_tests;
@@ -52,7 +63,9 @@ pub const NAME: ProviderName = ProviderName::new("twilio");
 /// Cheap to clone; clones share connections and limits.
 #[derive(Debug, Clone)]
 pub struct Twilio {
-    client: Client,
+    hosts: Hosts,
+    prices: Prices,
+    setup: Setup,
     account_sid: String,
     webhook: Option<Webhook>,
     media: MediaStreams,
@@ -63,6 +76,17 @@ impl Twilio {
     /// (page `usage/security`).
     pub fn builder(account_sid: impl Into<String>, auth_token: SecretString) -> TwilioBuilder {
         TwilioBuilder::new(account_sid.into(), auth_token)
+    }
+
+    /// The same for a subaccount, with the subaccount's own auth token: the parent's opens nothing but the 2010 API
+    /// there (page `iam/api/subaccounts`).
+    ///
+    /// # Errors
+    /// `Invalid` when the id is no account SID or the token is empty.
+    pub fn for_subaccount(&self, id: &SubaccountId, auth_token: SecretString) -> Result<Self, ProviderError> {
+        let mut builder = Self::builder(id.as_str(), auth_token);
+        builder.setup = self.setup.clone();
+        builder.build()
     }
 
     /// Checks that the request which opens a media socket comes from Twilio (page
@@ -82,14 +106,22 @@ impl Twilio {
         format!("/2010-04-01/Accounts/{}/{resource}", self.account_sid)
     }
 
-    /// The path of one item. SIDs are letters and digits; anything else would reach another resource.
+    /// The path of one item.
     fn item(&self, operation: &'static str, resource: &str, sid: &str) -> Result<String, ProviderError> {
-        if sid.is_empty() || !sid.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(ProviderError::new(NAME, operation, ErrorKind::Invalid)
-                .with_detail("an id that is not a Twilio SID"));
-        }
-        Ok(self.path(&format!("{resource}/{sid}.json")))
+        Ok(self.path(&format!("{resource}/{}.json", checked(operation, sid)?)))
     }
+}
+
+/// SIDs are letters and digits; anything else in a path would reach another resource.
+fn checked<'a>(operation: &'static str, sid: &'a str) -> Result<&'a str, ProviderError> {
+    if sid.is_empty() || !sid.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(invalid(operation, "an id that is not a Twilio SID"));
+    }
+    Ok(sid)
+}
+
+fn invalid(operation: &'static str, detail: impl Into<String>) -> ProviderError {
+    ProviderError::new(NAME, operation, ErrorKind::Invalid).with_detail(detail)
 }
 
 impl TelephonyProvider for Twilio {
@@ -114,6 +146,38 @@ impl TelephonyProvider for Twilio {
 
     fn media(&self) -> Option<&dyn MediaCodec> {
         Some(&self.media)
+    }
+
+    fn trunks(&self) -> Option<&dyn TrunkProvider> {
+        Some(self)
+    }
+
+    fn porting(&self) -> Option<&dyn PortingProvider> {
+        Some(self)
+    }
+
+    /// Of a parent account. A subaccount has none, and API keys other than main ones reach none.
+    fn subaccounts(&self) -> Option<&dyn SubaccountProvider> {
+        Some(self)
+    }
+
+    fn capabilities(&self) -> &'static [Capability] {
+        &[
+            Capability::SearchNumbers,
+            Capability::BuyNumbers,
+            Capability::ImportNumbers,
+            Capability::ListNumbers,
+            Capability::ConfigureNumbers,
+            Capability::ReleaseNumbers,
+            Capability::NameNumbers,
+            Capability::PortNumbers,
+            Capability::Subaccounts,
+            Capability::Trunks,
+            Capability::AnswerCalls,
+            Capability::FetchCalls,
+            Capability::HangUp,
+            Capability::Media,
+        ]
     }
 }
 

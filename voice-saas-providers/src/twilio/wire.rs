@@ -2,14 +2,15 @@
 
 use std::{collections::HashMap, str::FromStr, time::Duration};
 
+use super::regulations::address_requirement;
 use jiff::{Timestamp, fmt::rfc2822};
 use serde::{Deserialize, de::IgnoredAny};
 use voice_saas_core::{
     money::{Currency, Money},
     phone::E164,
     provider::telephony::{
-        AvailableNumber, NumberCapabilities, ProviderCall, ProviderCallId, ProviderCallStatus,
-        ProviderNumber, ProviderNumberId,
+        AddressRequirement, AvailableNumber, NumberCapabilities, ProviderCall, ProviderCallId,
+        ProviderCallStatus, ProviderNumber, ProviderNumberId,
     },
 };
 
@@ -35,6 +36,14 @@ impl Scalar {
             Self::Text(text) => Some(text).filter(|text| !text.is_empty()),
             Self::Number(number) => Some(number.to_string()),
             Self::Other(_) => None,
+        }
+    }
+
+    /// The same, of what is a text.
+    pub(super) fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text.as_str()).filter(|text| !text.is_empty()),
+            Self::Number(_) | Self::Other(_) => None,
         }
     }
 
@@ -77,17 +86,28 @@ pub(super) struct Available {
     locality: Scalar,
     #[serde(default)]
     region: Scalar,
+    #[serde(default)]
+    address_requirements: Scalar,
     capabilities: Option<Capabilities>,
 }
 
 impl Available {
+    pub(super) fn address(&self) -> AddressRequirement {
+        address_requirement(&self.address_requirements)
+    }
+
     /// `None` when it is no phone number.
-    pub(super) fn read(self) -> Option<AvailableNumber> {
+    pub(super) fn read(self, monthly_price: Option<Money>) -> Option<AvailableNumber> {
         let number = self.phone_number.parse().ok()?;
+        let address = self.address();
         let name = self.friendly_name.text().unwrap_or(self.phone_number);
         let capabilities = self.capabilities.unwrap_or_default().read();
         let number = AvailableNumber::new(number, name, capabilities);
-        Some(number.with_place(self.locality.text(), self.region.text()))
+        Some(
+            number
+                .with_place(self.locality.text(), self.region.text())
+                .with_terms(address, monthly_price),
+        )
     }
 }
 
@@ -114,17 +134,30 @@ pub(super) struct OwnedNumber {
     trunk_sid: Scalar,
     #[serde(default)]
     voice_application_sid: Scalar,
+    #[serde(default)]
+    date_created: Scalar,
+    #[serde(default, rename = "type")]
+    number_type: Scalar,
 }
 
 impl OwnedNumber {
-    /// `None` when it is no phone number.
-    pub(super) fn read(mut self) -> Option<ProviderNumber> {
-        let number = std::mem::take(&mut self.phone_number).parse()?;
-        Some(self.read_as(number))
+    /// The number; `None` when it is none.
+    pub(super) fn number(&self) -> Option<E164> {
+        self.phone_number.as_str()?.parse().ok()
     }
 
-    /// The answer to a purchase, of which the number itself is known.
-    pub(super) fn read_as(self, number: E164) -> ProviderNumber {
+    /// The trunk that its calls go to.
+    pub(super) fn trunk(&self) -> Option<&str> {
+        self.trunk_sid.as_str()
+    }
+
+    /// What decides its price.
+    pub(super) fn number_type(&self) -> Option<&str> {
+        self.number_type.as_str()
+    }
+
+    pub(super) fn read_as(self, number: E164, monthly_price: Option<Money>) -> ProviderNumber {
+        let held_since = self.date_created.text().and_then(|text| timestamp(&text));
         ProviderNumber::new(
             ProviderNumberId::new(self.sid),
             number,
@@ -132,11 +165,12 @@ impl OwnedNumber {
             self.capabilities.unwrap_or_default().read(),
         )
         .with_voice_url(self.voice_url.text())
+        .with_terms(held_since, monthly_price)
     }
 
     /// Whether calls go to a trunk or an application instead of the voice URL.
-    pub(super) fn ignores_its_voice_url(self) -> bool {
-        self.trunk_sid.text().is_some() || self.voice_application_sid.text().is_some()
+    pub(super) fn ignores_its_voice_url(&self) -> bool {
+        self.trunk().is_some() || self.voice_application_sid.as_str().is_some()
     }
 }
 

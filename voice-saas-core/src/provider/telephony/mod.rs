@@ -4,7 +4,12 @@
 //! carrier has and run the conformance suites of [`testing`](crate::testing).
 
 mod call;
+mod capability;
+mod dispatch;
 mod number;
+mod porting;
+mod subaccount;
+mod trunk;
 mod webhook;
 
 use std::fmt;
@@ -15,10 +20,20 @@ use super::ProviderName;
 use crate::media::MediaCodec;
 
 pub use call::{CallProvider, ProviderCall, ProviderCallStatus};
-pub use number::{
-    AvailableNumber, NumberCapabilities, NumberKind, NumberOrder, NumberProvider, NumberQuery,
-    NumberWebhooks, ProviderNumber,
+pub use capability::Capability;
+pub use dispatch::{
+    DispatchJob, DispatchJobStatus, DispatchOrder, DispatchProvider, ProviderDispatch, ProviderDispatchId,
 };
+pub use number::{
+    AddressRequirement, AvailableNumber, NumberCapabilities, NumberKind, NumberOrder, NumberProvider,
+    NumberQuery, NumberRequirements, NumberWebhooks, ProviderNumber,
+};
+pub use porting::{
+    CarrierCustomer, LosingCarrier, PortAddress, PortNumber, PortOrder, PortRequest, PortRequestId,
+    PortState, Portability, PortedNumber, PortingProvider,
+};
+pub use subaccount::{Subaccount, SubaccountId, SubaccountProvider, SubaccountState};
+pub use trunk::{AgentDispatch, ProviderTrunk, RouteHandle, SipCredentials, TrunkOrder, TrunkProvider};
 pub use webhook::{
     CallPlan, CallProgress, InboundWebhook, IncomingCall, TelephonyEvent, WebhookAnswer, WebhookError,
     WebhookKind, WebhookRequest,
@@ -70,6 +85,24 @@ pub trait TelephonyProvider: fmt::Debug + Send + Sync + 'static {
     fn webhook(&self) -> Option<&dyn InboundWebhook>;
     /// Its media socket.
     fn media(&self) -> Option<&dyn MediaCodec>;
+    /// Its SIP trunks.
+    fn trunks(&self) -> Option<&dyn TrunkProvider> {
+        None
+    }
+    /// Numbers that move in from other carriers.
+    fn porting(&self) -> Option<&dyn PortingProvider> {
+        None
+    }
+    /// Accounts within the account.
+    fn subaccounts(&self) -> Option<&dyn SubaccountProvider> {
+        None
+    }
+    /// Its agents, sent into rooms.
+    fn dispatch(&self) -> Option<&dyn DispatchProvider> {
+        None
+    }
+    /// What it can do. What is not here is answered with [`ErrorKind::Unsupported`](crate::provider::ErrorKind).
+    fn capabilities(&self) -> &'static [Capability];
 }
 
 /// One page of a provider's list.

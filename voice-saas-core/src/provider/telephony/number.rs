@@ -3,11 +3,13 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{ProviderNumberId, ProviderPage, Removal};
 use crate::{
+    money::Money,
     phone::{Country, E164},
     provider::ProviderError,
 };
@@ -49,6 +51,13 @@ pub struct NumberQuery {
     pub area_code: Option<String>,
     /// Digits that the number contains.
     pub contains: Option<String>,
+    /// Near this number, where the carrier knows how far numbers are apart (Twilio: US and Canada). Others are
+    /// left out, not put last.
+    pub near: Option<E164>,
+    /// How near, in miles.
+    pub near_miles: u16,
+    /// What it must carry. Calls always.
+    pub capabilities: NumberCapabilities,
     /// At most this many.
     pub limit: u16,
 }
@@ -61,6 +70,12 @@ impl NumberQuery {
             kind: NumberKind::default(),
             area_code: None,
             contains: None,
+            near: None,
+            near_miles: 25,
+            capabilities: NumberCapabilities {
+                voice: true,
+                ..NumberCapabilities::default()
+            },
             limit: 20,
         }
     }
@@ -86,6 +101,24 @@ impl NumberQuery {
         self
     }
 
+    /// At most this many miles from this number.
+    #[must_use]
+    pub fn with_near(mut self, number: E164, miles: u16) -> Self {
+        self.near = Some(number);
+        self.near_miles = miles;
+        self
+    }
+
+    /// That carry all this, beside calls.
+    #[must_use]
+    pub fn with_capabilities(mut self, capabilities: NumberCapabilities) -> Self {
+        self.capabilities = NumberCapabilities {
+            voice: true,
+            ..capabilities
+        };
+        self
+    }
+
     /// At most this many.
     #[must_use]
     pub fn with_limit(mut self, limit: u16) -> Self {
@@ -108,6 +141,50 @@ pub struct AvailableNumber {
     pub region: Option<String>,
     /// What it can carry.
     pub capabilities: NumberCapabilities,
+    /// The address that its buyer must have.
+    #[serde(default)]
+    pub address: AddressRequirement,
+    /// What it costs a month, when the search says so.
+    #[serde(default)]
+    pub monthly_price: Option<Money>,
+}
+
+/// The address that the buyer of a number must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AddressRequirement {
+    /// None.
+    #[default]
+    None,
+    /// Any.
+    Any,
+    /// In the number's country.
+    Local,
+    /// Outside it.
+    Foreign,
+}
+
+/// What a country asks for before it lets a number go. Empty = nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NumberRequirements {
+    /// The address that the buyer must have.
+    pub address: AddressRequirement,
+    /// Papers, in the carrier's words, such as "Business registration".
+    pub documents: Vec<String>,
+}
+
+impl NumberRequirements {
+    /// An address and papers.
+    pub fn new(address: AddressRequirement, documents: Vec<String>) -> Self {
+        Self { address, documents }
+    }
+
+    /// Whether anything is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.address == AddressRequirement::None && self.documents.is_empty()
+    }
 }
 
 impl AvailableNumber {
@@ -119,7 +196,17 @@ impl AvailableNumber {
             locality: None,
             region: None,
             capabilities,
+            address: AddressRequirement::None,
+            monthly_price: None,
         }
+    }
+
+    /// What its buyer must have, and what it costs a month.
+    #[must_use]
+    pub fn with_terms(mut self, address: AddressRequirement, monthly_price: Option<Money>) -> Self {
+        self.address = address;
+        self.monthly_price = monthly_price;
+        self
     }
 
     /// Where it belongs.
@@ -164,6 +251,10 @@ pub struct NumberOrder {
     pub tag: String,
     /// Where its calls are reported.
     pub webhooks: NumberWebhooks,
+    /// The carrier's id of the buyer's address, where the number asks for one.
+    pub address: Option<String>,
+    /// The carrier's id of the papers that it has approved, where the country asks for some.
+    pub bundle: Option<String>,
 }
 
 impl NumberOrder {
@@ -173,7 +264,17 @@ impl NumberOrder {
             number,
             tag: tag.into(),
             webhooks,
+            address: None,
+            bundle: None,
         }
+    }
+
+    /// With the address and the papers that the carrier knows by these ids.
+    #[must_use]
+    pub fn with_requirements(mut self, address: Option<String>, bundle: Option<String>) -> Self {
+        self.address = address;
+        self.bundle = bundle;
+        self
     }
 }
 
@@ -191,6 +292,10 @@ pub struct ProviderNumber {
     pub capabilities: NumberCapabilities,
     /// Where its calls are reported now.
     pub voice_url: Option<String>,
+    /// Since when the account holds it.
+    pub held_since: Option<Timestamp>,
+    /// What it costs a month, when the carrier says so.
+    pub monthly_price: Option<Money>,
 }
 
 impl ProviderNumber {
@@ -207,7 +312,17 @@ impl ProviderNumber {
             friendly_name: friendly_name.into(),
             capabilities,
             voice_url: None,
+            held_since: None,
+            monthly_price: None,
         }
+    }
+
+    /// Since when it is held, and what it costs a month.
+    #[must_use]
+    pub fn with_terms(mut self, held_since: Option<Timestamp>, monthly_price: Option<Money>) -> Self {
+        self.held_since = held_since;
+        self.monthly_price = monthly_price;
+        self
     }
 
     /// Where its calls are reported.
@@ -239,4 +354,14 @@ pub trait NumberProvider: fmt::Debug + Send + Sync + 'static {
 
     /// Gives the number back, for good.
     async fn release(&self, id: &ProviderNumberId) -> Result<Removal, ProviderError>;
+
+    /// Renames the number: how a number that was bought elsewhere gets our tag.
+    async fn rename(&self, id: &ProviderNumberId, tag: &str) -> Result<(), ProviderError>;
+
+    /// What the country asks for before such a number can be bought by this account.
+    async fn requirements(
+        &self,
+        country: Country,
+        kind: NumberKind,
+    ) -> Result<NumberRequirements, ProviderError>;
 }

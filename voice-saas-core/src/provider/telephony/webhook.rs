@@ -140,6 +140,11 @@ pub enum TelephonyEvent {
     Incoming(IncomingCall),
     /// A call has come further.
     Progress(CallProgress),
+    /// A call may have come further, says somebody who cannot prove who they are: the carrier is asked before anything
+    /// is believed.
+    Hint(ProviderCallId),
+    /// Something that changes no call; it is acknowledged, so that it is not sent again.
+    Other,
 }
 
 /// What shall become of a call, before it is put into a carrier's words.

@@ -130,3 +130,16 @@ pub async fn a_revoked_family_has_no_usable_token_and_others_do(store: &dyn Stor
     }
     assert_eq!(used, [false, false, true]);
 }
+
+pub async fn a_closed_tenant_has_no_usable_token_and_others_do(store: &dyn Store) {
+    let world = World::new(store);
+    let closed = token(&world, 1, TokenFamilyId::from_uuid(world.uuid())).await;
+    token(&world, 2, TokenFamilyId::from_uuid(world.uuid())).await;
+    let mut tx = world.system().await;
+    tx.accounts().revoke_tenant(closed.tenant, at(1)).await.must();
+    let mut used = Vec::new();
+    for byte in 1..=2 {
+        used.push(tx.accounts().use_refresh_token(&hash(byte), at(2)).await.must());
+    }
+    assert_eq!(used, [false, true]);
+}

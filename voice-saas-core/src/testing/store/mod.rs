@@ -34,11 +34,15 @@ pub mod outbox;
 #[doc(hidden)]
 pub mod queue;
 #[doc(hidden)]
+pub mod reconcile;
+#[doc(hidden)]
 pub mod saga;
 #[doc(hidden)]
 pub mod system;
 #[doc(hidden)]
 pub mod tenant;
+#[doc(hidden)]
+pub mod trunk;
 #[doc(hidden)]
 pub mod unit;
 mod world;
@@ -90,11 +94,13 @@ macro_rules! store_conformance_tests {
                 a_refresh_token_reads_back_as_written
                 a_refresh_token_is_used_once_however_many_try
                 a_revoked_family_has_no_usable_token_and_others_do
+                a_closed_tenant_has_no_usable_token_and_others_do
             }
             tenant {
                 a_tenant_reads_back_as_written
                 members_are_listed_with_their_roles
                 a_tenant_that_is_not_there_has_nothing_and_can_write_nothing
+                a_tenant_that_is_being_closed_begins_nothing
             }
             api_key {
                 a_key_is_found_by_its_hash_until_it_is_revoked
@@ -114,6 +120,16 @@ macro_rules! store_conformance_tests {
                 agents_answer_in_the_order_in_which_they_were_linked
                 agents_that_are_linked_at_once_all_answer
                 a_link_needs_both_its_ends
+                a_number_that_waits_for_documents_is_nobodys
+                of_the_numbers_that_wait_the_newest_is_found
+            }
+            trunk {
+                a_trunk_reads_back_as_written
+                a_number_has_one_trunk_that_is_not_over
+                of_many_who_add_a_numbers_trunk_at_once_one_does
+                a_trunk_needs_its_number
+                pages_of_trunks_hold_each_trunk_once_without_the_deleted
+                a_stranger_cannot_reach_trunks
             }
             agent {
                 an_agent_reads_back_as_written
@@ -153,6 +169,7 @@ macro_rules! store_conformance_tests {
                 a_saga_reads_back_as_written
                 a_runner_that_read_an_old_version_writes_in_vain
                 of_two_runners_at_once_one_writes
+                sagas_that_are_not_over_are_listed_oldest_first
             }
             job {
                 a_job_exists_once_its_unit_of_work_is_committed
@@ -177,6 +194,7 @@ macro_rules! store_conformance_tests {
                 a_reaped_job_is_ready_again_and_its_worker_is_refused
                 a_job_whose_attempts_are_used_up_is_reaped_dead
                 a_dead_job_can_be_revived_and_no_other
+                a_jobs_progress_is_written_by_its_latest_claim_alone_and_outlives_it
             }
             outbox {
                 events_wait_in_order_until_they_are_delivered
@@ -190,9 +208,22 @@ macro_rules! store_conformance_tests {
                 of_many_who_take_a_key_at_once_one_does
                 keys_are_kept_by_route
             }
+            reconcile {
+                a_finding_reads_back_as_written
+                a_disagreement_is_one_finding_however_often_it_is_seen
+                findings_are_listed_newest_first_by_every_filter
+                what_a_run_did_not_see_again_is_gone
+                numbers_of_a_page_are_looked_up_with_those_released_a_moment_ago
+                active_numbers_that_a_run_did_not_see_are_found_in_order
+                agents_are_looked_up_and_those_that_a_run_did_not_see_are_found
+                trunks_are_looked_up_and_those_that_a_run_did_not_see_are_found
+                live_calls_of_a_carrier_are_walked_in_order
+                a_tag_leads_to_whoever_began_its_saga
+            }
             system {
                 a_number_leads_to_its_tenant_and_its_agents_in_order
                 a_released_or_unknown_number_leads_nowhere
+                active_agents_without_a_number_are_found_page_by_page
                 a_carriers_call_leads_to_its_tenant
                 calls_that_have_not_ended_are_found_oldest_first
                 an_unrouted_call_is_kept_once
@@ -250,9 +281,11 @@ mod tests {
             ("number", include_str!("number.rs")),
             ("outbox", include_str!("outbox.rs")),
             ("queue", include_str!("queue.rs")),
+            ("reconcile", include_str!("reconcile.rs")),
             ("saga", include_str!("saga.rs")),
             ("system", include_str!("system.rs")),
             ("tenant", include_str!("tenant.rs")),
+            ("trunk", include_str!("trunk.rs")),
             ("unit", include_str!("unit.rs")),
         ] {
             let cases: Vec<_> = text

@@ -6,7 +6,7 @@ use super::world::{Must, World, at, e164, refused, walk};
 use crate::{
     id::{AgentId, NumberId, SagaId},
     money::{Currency, Money},
-    number::{NumberFilter, NumberStatus},
+    number::{NumberFilter, NumberStatus, Ownership},
     page::PageRequest,
     provider::telephony::{NumberCapabilities, ProviderNumberId},
     store::{Store, StoreErrorKind},
@@ -32,7 +32,9 @@ pub async fn a_number_reads_back_as_written(store: &dyn Store) {
     number.monthly_cost = Some(Money::from_micros(1_150_000, Currency::USD));
     number.saga = None;
     number.provisioned_at = Some(at(1));
-    number.released_at = Some(at(2));
+    number.owned = Ownership::Imported;
+    number.release_at = Some(at(2));
+    number.released_at = Some(at(3));
     tx.numbers().update(&number).await.must();
     tx.commit().await.must();
     assert_eq!(
@@ -277,4 +279,46 @@ pub async fn a_link_needs_both_its_ends(store: &dyn Store) {
         let linked = world.begin(&scope).await.numbers().link(number, agent).await;
         assert_eq!(refused(linked), StoreErrorKind::NotFound);
     }
+}
+
+pub async fn a_number_that_waits_for_documents_is_nobodys(store: &dyn Store) {
+    let world = World::new(store);
+    let (acme, globex) = (world.tenant("acme").await, world.tenant("globex").await);
+    let mut waiting = world.number(&acme, 142).await;
+    waiting.status = NumberStatus::WaitingForDocuments;
+    let mut tx = world.begin(&acme).await;
+    tx.numbers().update(&waiting).await.must();
+    tx.commit().await.must();
+    assert_eq!(world.system().await.route(&e164(142)).await.must(), None);
+    let bought = world.number(&globex, 142).await;
+    let route = world.system().await.route(&e164(142)).await.must();
+    assert_eq!(route.expect("a route").number.id, bought.id);
+    waiting.status = NumberStatus::Pending;
+    let updated = world.begin(&acme).await.numbers().update(&waiting).await;
+    assert_eq!(refused(updated), StoreErrorKind::Conflict);
+}
+
+pub async fn of_the_numbers_that_wait_the_newest_is_found(store: &dyn Store) {
+    let world = World::new(store);
+    let (acme, globex) = (world.tenant("acme").await, world.tenant("globex").await);
+    let mut tx = world.begin(&acme).await;
+    assert_eq!(tx.numbers().find_waiting(&e164(142)).await.must(), None);
+    let mut newest = None;
+    for seconds in [0, 1] {
+        let mut number = world.new_number(142);
+        (number.status, number.created_at) = (NumberStatus::WaitingForDocuments, at(seconds));
+        tx.numbers().add(&number).await.must();
+        newest = Some(number);
+    }
+    tx.numbers().add(&world.new_number(143)).await.must();
+    assert_eq!(tx.numbers().find_waiting(&e164(142)).await.must(), newest);
+    assert_eq!(tx.numbers().find_waiting(&e164(143)).await.must(), None);
+    tx.commit().await.must();
+    let found = world
+        .begin(&globex)
+        .await
+        .numbers()
+        .find_waiting(&e164(142))
+        .await;
+    assert_eq!(found.must(), None);
 }

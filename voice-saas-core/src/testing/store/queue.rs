@@ -282,3 +282,21 @@ pub async fn a_dead_job_can_be_revived_and_no_other(store: &dyn Store) {
     let again = tx.job_queue().claim(at(5), at(60), 10).await.must();
     assert_eq!((ids(&again), again[0].fence > job.fence), (vec![job.id], true));
 }
+
+pub async fn a_jobs_progress_is_written_by_its_latest_claim_alone_and_outlives_it(store: &dyn Store) {
+    let world = World::new(store);
+    let (job, stale) = claimed_twice(&world).await;
+    let (vain, progress) = (serde_json::json!({ "page": 9 }), serde_json::json!({ "page": 2 }));
+    let mut tx = world.system().await;
+    let queue = tx.job_queue();
+    assert!(!queue.save_progress(job.id, stale, &vain).await.must());
+    assert_eq!(queue.job(job.id).await.must().progress, None);
+    assert!(queue.save_progress(job.id, job.fence, &progress).await.must());
+    assert!(queue.retry(job.id, job.fence, at(5), "busy").await.must());
+    let again = queue
+        .claim_one(job.id, at(60))
+        .await
+        .must()
+        .expect("the job is ready");
+    assert_eq!(again.progress, Some(progress));
+}

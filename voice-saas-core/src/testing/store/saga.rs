@@ -90,3 +90,25 @@ pub async fn of_two_runners_at_once_one_writes(store: &dyn Store) {
         1
     );
 }
+
+pub async fn sagas_that_are_not_over_are_listed_oldest_first(store: &dyn Store) {
+    let world = World::new(store);
+    let scope = world.tenant("acme").await;
+    let mut tx = world.begin(&scope).await;
+    let mut waiting = Vec::new();
+    for status in [
+        SagaStatus::Running,
+        SagaStatus::Done,
+        SagaStatus::Undoing,
+        SagaStatus::Undone,
+        SagaStatus::Stuck,
+    ] {
+        let mut saga = saga(&world);
+        saga.status = status;
+        tx.sagas().add(&saga).await.must();
+        if !matches!(status, SagaStatus::Done | SagaStatus::Undone) {
+            waiting.push(saga);
+        }
+    }
+    assert_eq!(tx.sagas().unfinished().await.must(), waiting);
+}

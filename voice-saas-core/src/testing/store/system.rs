@@ -12,6 +12,7 @@ use crate::{
     page::PageRequest,
     provider::telephony::ProviderCallId,
     store::{Route, Store},
+    tenant::TenantStatus,
     testing::system_scope,
 };
 
@@ -60,6 +61,55 @@ pub async fn a_released_or_unknown_number_leads_nowhere(store: &dyn Store) {
     tx.commit().await.must();
     for ending in [142, 143] {
         assert_eq!(world.system().await.route(&e164(ending)).await.must(), None);
+    }
+}
+
+pub async fn active_agents_without_a_number_are_found_page_by_page(store: &dyn Store) {
+    let world = World::new(store);
+    let (acme, globex) = (world.tenant("acme").await, world.tenant("globex").await);
+    let number = world.number(&acme, 142).await.id;
+    let mut expected = Vec::new();
+    for (scope, name) in [
+        (&acme, "Ada"),
+        (&globex, "Bob"),
+        (&acme, "Cid"),
+        (&acme, "Dan"),
+        (&acme, "Eve"),
+    ] {
+        let mut agent = world.agent(scope, name).await;
+        let id = agent.spec.id;
+        let mut tx = world.begin(scope).await;
+        match name {
+            "Cid" => tx.numbers().link(number, id).await.must(),
+            "Dan" => tx.agents().delete(id).await.must(),
+            "Eve" => {
+                agent.active = false;
+                tx.agents().save(&agent).await.must();
+            }
+            _ => expected.push((scope.tenant_id(), id)),
+        }
+        tx.commit().await.must();
+    }
+    let suspended = world.tenant("initech").await;
+    world.agent(&suspended, "Fay").await;
+    let mut tx = world.begin(&suspended).await;
+    let mut tenant = tx.tenant().get().await.must();
+    tenant.status = TenantStatus::Suspended;
+    tx.tenant().update(&tenant).await.must();
+    tx.commit().await.must();
+
+    let mut tx = world.system().await;
+    let (ada, bob) = (expected[0], expected[1]);
+    for (tenant, after, limit, agents) in [
+        (None, None, 10, vec![ada, bob]),
+        (None, None, 1, vec![ada]),
+        (None, Some(ada.1), 10, vec![bob]),
+        (None, Some(bob.1), 10, vec![]),
+        (Some(globex.tenant_id()), None, 10, vec![bob]),
+        (Some(suspended.tenant_id()), None, 10, vec![]),
+    ] {
+        let found = tx.agents_without_number(tenant, after, limit).await;
+        assert_eq!(found.must(), agents);
     }
 }
 

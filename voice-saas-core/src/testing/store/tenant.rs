@@ -69,3 +69,21 @@ pub async fn a_tenant_that_is_not_there_has_nothing_and_can_write_nothing(store:
     let added = world.begin(&nobody).await.numbers().add(&number).await;
     assert_eq!(refused(added), StoreErrorKind::NotFound);
 }
+
+pub async fn a_tenant_that_is_being_closed_begins_nothing(store: &dyn Store) {
+    let world = World::new(store);
+    let scope = world.tenant("acme").await;
+    let mut tx = world.begin(&scope).await;
+    tx.tenant().require_open().await.must();
+    let mut tenant = tx.tenant().get().await.must();
+    for status in [TenantStatus::Closing, TenantStatus::Closed] {
+        tenant.status = status;
+        tx.tenant().update(&tenant).await.must();
+        let refusal = refused(tx.tenant().require_open().await);
+        assert_eq!(refusal, StoreErrorKind::TenantClosed);
+    }
+    drop(tx);
+    let nobody = tenant_scope(TenantId::generate(world.ids()));
+    let refusal = refused(world.begin(&nobody).await.tenant().require_open().await);
+    assert_eq!(refusal, StoreErrorKind::NotFound);
+}

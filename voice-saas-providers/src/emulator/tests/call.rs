@@ -23,19 +23,22 @@ impl Bench {
 
     /// Recomputes a signature the way the documentation tells, apart from the code under test.
     fn is_signed(&self, url: &str, received: &Received) -> bool {
-        use base64::Engine as _;
-        use hmac::{Hmac, KeyInit as _, Mac as _};
-        let mut parameters = received.parameters.clone();
-        parameters.sort();
-        let data: String = parameters
-            .into_iter()
-            .fold(url.to_owned(), |data, (name, value)| data + &name + &value);
-        let key = self.emulator.twilio_auth_token().expose_secret().as_bytes();
-        let mut mac = Hmac::<sha1::Sha1>::new_from_slice(key).expect("any key");
-        mac.update(data.as_bytes());
-        let expected = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
-        received.header("x-twilio-signature") == expected
+        is_signed_with(self.emulator.twilio_auth_token().expose_secret(), url, received)
     }
+}
+
+pub(super) fn is_signed_with(token: &str, url: &str, received: &Received) -> bool {
+    use base64::Engine as _;
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let mut parameters = received.parameters.clone();
+    parameters.sort();
+    let data: String = parameters
+        .into_iter()
+        .fold(url.to_owned(), |data, (name, value)| data + &name + &value);
+    let mut mac = Hmac::<sha1::Sha1>::new_from_slice(token.as_bytes()).expect("any key");
+    mac.update(data.as_bytes());
+    let expected = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
+    received.header("x-twilio-signature") == expected
 }
 
 fn stream(app: &App, after: &str) -> String {

@@ -1,5 +1,6 @@
 //! The emulator from outside: over HTTP and sockets, with a small application that answers its webhooks.
 
+mod account;
 mod agent;
 mod app;
 mod call;

@@ -55,6 +55,7 @@ pub(super) enum Command {
 /// One call.
 #[derive(Debug)]
 pub(super) struct Call {
+    pub(super) account: String,
     pub(super) sid: String,
     pub(super) from: String,
     pub(super) to: String,
@@ -85,7 +86,8 @@ impl Call {
         self.over.send_replace(true);
     }
 
-    fn json(&self, account: &str, now: Timestamp) -> Value {
+    fn json(&self, now: Timestamp) -> Value {
+        let account = &self.account;
         let uri = format!("/2010-04-01/Accounts/{account}/Calls/{}", self.sid);
         let date = |at: Option<Timestamp>| at.map(rfc2822);
         let rated = self.ended.is_some_and(|ended| {
@@ -127,6 +129,7 @@ impl State {
     /// Records a new call and makes room for it.
     fn add_call(
         &mut self,
+        account: &str,
         direction: Direction,
         from: &str,
         to: &str,
@@ -155,6 +158,7 @@ impl State {
             CallStatus::Queued
         };
         let call = Call {
+            account: account.to_owned(),
             sid: id::sid("CA"),
             from: from.to_owned(),
             to: to.to_owned(),
@@ -177,6 +181,10 @@ impl State {
     pub(super) fn call(&mut self, sid: &str) -> Option<&mut Call> {
         let seq = self.call_seqs.get(sid)?;
         self.calls.get_mut(seq)
+    }
+
+    fn call_of(&mut self, account: &str, sid: &str) -> Option<&mut Call> {
+        self.call(sid).filter(|call| call.account == account)
     }
 }
 
@@ -205,12 +213,7 @@ impl Twilio {
 
     pub(super) fn calls_json(&self, now: Timestamp) -> Vec<Value> {
         let state = self.state_lock();
-        state
-            .calls
-            .values()
-            .rev()
-            .map(|call| call.json(self.account_sid(), now))
-            .collect()
+        state.calls.values().rev().map(|call| call.json(now)).collect()
     }
 }
 
@@ -223,9 +226,16 @@ pub(crate) fn place(
 ) -> Result<String, super::CallRefused> {
     let now = world.clock.now();
     let mut state = world.twilio.state_lock();
-    let number = state.number_called(to).cloned();
+    // An account that is suspended takes no calls.
+    let number = state
+        .number_called(to)
+        .filter(|number| state.is_active(number.account()))
+        .cloned();
+    let account = number
+        .as_ref()
+        .map_or(world.twilio.account_sid(), |number| number.account());
     let (sid, commands) = state
-        .add_call(Direction::Inbound, from, to, now)
+        .add_call(account, Direction::Inbound, from, to, now)
         .map_err(|TooManyCalls| super::CallRefused)?;
     let target = |url: &str, method: &str| {
         let number = number.as_ref()?;
@@ -235,6 +245,7 @@ pub(crate) fn place(
         })
     };
     let plan = Plan {
+        account: account.to_owned(),
         sid: sid.clone(),
         direction: Direction::Inbound,
         from: from.to_owned(),
@@ -259,7 +270,7 @@ pub(crate) fn place(
 }
 
 /// `POST Calls`.
-pub(super) fn create(world: &Arc<World>, form: &Form) -> Result<Response, ApiError> {
+pub(super) fn create(world: &Arc<World>, account: &str, form: &Form) -> Result<Response, ApiError> {
     let required = |name: &str, code: u32| {
         form.given(name)
             .ok_or_else(|| ApiError::refused(code, format!("The {name} parameter is required")))
@@ -300,6 +311,7 @@ pub(super) fn create(world: &Arc<World>, form: &Form) -> Result<Response, ApiErr
     let mut state = world.twilio.state_lock();
     let number = state
         .number_called(from)
+        .filter(|number| number.account() == account)
         .and_then(|number| number.text("sid"))
         .map(ToOwned::to_owned);
     if number.is_none() {
@@ -313,11 +325,11 @@ pub(super) fn create(world: &Arc<World>, form: &Form) -> Result<Response, ApiErr
         .get(to)
         .cloned()
         .unwrap_or_else(|| Callee::Answers(Script::new()));
-    let added = state.add_call(Direction::Outbound, from, to, now);
+    let added = state.add_call(account, Direction::Outbound, from, to, now);
     let (sid, commands) = added.map_err(|TooManyCalls| ApiError::too_many_requests())?;
     let answer = state.call(&sid).map(|call| {
         call.number_sid = number;
-        call.json(world.twilio.account_sid(), now)
+        call.json(now)
     });
     drop(state);
     let events = if events.is_empty() {
@@ -326,6 +338,7 @@ pub(super) fn create(world: &Arc<World>, form: &Form) -> Result<Response, ApiErr
         events
     };
     let plan = Plan {
+        account: account.to_owned(),
         sid,
         direction: Direction::Outbound,
         from: from.to_owned(),
@@ -362,17 +375,17 @@ fn inline(document: &str) -> Result<Source, ApiError> {
     Ok(Source::Inline(document.to_owned()))
 }
 
-pub(super) fn fetch(world: &World, path: &str, sid: &str) -> Result<Response, ApiError> {
+pub(super) fn fetch(world: &World, account: &str, path: &str, sid: &str) -> Result<Response, ApiError> {
     let now = world.clock.now();
-    let call = world
-        .twilio
-        .with_call(sid, |call| call.json(world.twilio.account_sid(), now));
-    Ok(Json(call.ok_or_else(|| ApiError::not_found(path))?).into_response())
+    let mut state = world.twilio.state_lock();
+    let call = state
+        .call_of(account, sid)
+        .ok_or_else(|| ApiError::not_found(path))?;
+    Ok(Json(call.json(now)).into_response())
 }
 
-pub(super) fn list(world: &World, path: &str, query: &Form) -> Response {
+pub(super) fn list(world: &World, account: &str, path: &str, query: &Form) -> Response {
     let now = world.clock.now();
-    let account = world.twilio.account_sid();
     let after = query.given("StartTime>").and_then(date);
     let before = query.given("StartTime<").and_then(date);
     let on = query.given("StartTime").and_then(date);
@@ -383,7 +396,8 @@ pub(super) fn list(world: &World, path: &str, query: &Form) -> Response {
             .unwrap_or(call.created)
             .strftime("%Y-%m-%d")
             .to_string();
-        query.given("To").is_none_or(|to| call.to == to)
+        call.account == account
+            && query.given("To").is_none_or(|to| call.to == to)
             && query.given("From").is_none_or(|from| call.from == from)
             && query
                 .given("Status")
@@ -398,7 +412,7 @@ pub(super) fn list(world: &World, path: &str, query: &Form) -> Response {
         path,
         "calls",
         query,
-        items.map(|(seq, call)| (*seq, call.json(account, now))),
+        items.map(|(seq, call)| (*seq, call.json(now))),
     )
 }
 
@@ -407,7 +421,13 @@ fn date(value: &str) -> Option<&str> {
     value.get(..10)
 }
 
-pub(super) fn update(world: &World, path: &str, sid: &str, form: &Form) -> Result<Response, ApiError> {
+pub(super) fn update(
+    world: &World,
+    account: &str,
+    path: &str,
+    sid: &str,
+    form: &Form,
+) -> Result<Response, ApiError> {
     let now = world.clock.now();
     let command = match (form.given("Status"), form.given("Url"), form.given("Twiml")) {
         (Some("completed"), ..) => Some(Command::End(CallStatus::Completed)),
@@ -421,7 +441,9 @@ pub(super) fn update(world: &World, path: &str, sid: &str, form: &Form) -> Resul
         (None, None, None) => None,
     };
     let mut state = world.twilio.state_lock();
-    let call = state.call(sid).ok_or_else(|| ApiError::not_found(path))?;
+    let call = state
+        .call_of(account, sid)
+        .ok_or_else(|| ApiError::not_found(path))?;
     match command {
         Some(_) if !call.is_live() => {
             return Err(ApiError::refused(
@@ -442,13 +464,13 @@ pub(super) fn update(world: &World, path: &str, sid: &str, form: &Form) -> Resul
             .map_err(|_| ApiError::too_many_requests())?,
         None => {}
     }
-    Ok(Json(call.json(world.twilio.account_sid(), now)).into_response())
+    Ok(Json(call.json(now)).into_response())
 }
 
-pub(super) fn delete(world: &World, path: &str, sid: &str) -> Result<Response, ApiError> {
+pub(super) fn delete(world: &World, account: &str, path: &str, sid: &str) -> Result<Response, ApiError> {
     let mut state = world.twilio.state_lock();
     let ended = state
-        .call(sid)
+        .call_of(account, sid)
         .map(|call| !call.is_live())
         .ok_or_else(|| ApiError::not_found(path))?;
     if !ended {

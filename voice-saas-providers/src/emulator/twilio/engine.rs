@@ -45,6 +45,8 @@ pub(super) struct StatusCallback {
 /// Everything that is known when a call begins.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// The account that the call belongs to.
+    pub(super) account: String,
     pub(super) sid: String,
     pub(super) direction: Direction,
     pub(super) from: String,
@@ -259,6 +261,7 @@ impl Engine<'_> {
                 let mut parameters = self.progress.parameters();
                 parameters.extend_from_slice(extra);
                 let webhook = Webhook {
+                    account: self.plan.account.clone(),
                     operation: Operation::VoiceWebhook,
                     url: url.clone(),
                     get: target.get,
@@ -347,7 +350,7 @@ impl Engine<'_> {
         action: Option<&Target>,
         stop: &CancellationToken,
     ) -> Option<Flow> {
-        let media = MediaStream::new(self.world, &self.plan.sid, &mut self.phone);
+        let media = MediaStream::new(self.world, &self.plan.account, &self.plan.sid, &mut self.phone);
         let stream_sid = media.stream_sid.clone();
         self.progress
             .tell_stream(stream, &stream_sid, "stream-started")
@@ -401,7 +404,7 @@ impl Engine<'_> {
 
     fn record(&self, action: &Target) -> Flow {
         let sid = id::sid("RE");
-        let account = self.world.twilio.account_sid();
+        let account = &self.plan.account;
         let url = self
             .world
             .base

@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use super::pattern::Pattern;
+use super::place;
 use super::wire::{ApiError, Form};
 
 /// One type of number in one country.
@@ -317,15 +319,20 @@ impl Offer {
         friendly_name(&self.phone_number)
     }
 
+    fn place(&self) -> Option<(f64, f64)> {
+        place::of(self.locality?, self.region?)
+    }
+
     fn json(&self) -> Value {
+        let place = self.place();
         json!({
             "friendly_name": self.friendly_name(),
             "phone_number": self.phone_number,
             "lata": Value::Null,
             "locality": self.locality,
             "rate_center": self.locality.map(str::to_uppercase),
-            "latitude": Value::Null,
-            "longitude": Value::Null,
+            "latitude": place.map(|place| place.0),
+            "longitude": place.map(|place| place.1),
             "region": self.region,
             "postal_code": Value::Null,
             "iso_country": self.country,
@@ -344,6 +351,32 @@ pub(super) fn friendly_name(number: &str) -> String {
         }
         _ => number.to_owned(),
     }
+}
+
+/// A number that came from another carrier.
+pub(super) fn ported(phone_number: &str) -> Offer {
+    Offer {
+        phone_number: phone_number.to_owned(),
+        owned_type: "local",
+        address_requirements: "none",
+        bundle: false,
+        capabilities: Capabilities {
+            voice: true,
+            sms: true,
+            mms: true,
+        },
+        country: "US",
+        locality: None,
+        region: None,
+    }
+}
+
+/// Whether a purchase of this kind of number in this country needs an approved bundle; `None` when there is none.
+pub(super) fn needs_bundle(country: &str, kind: &str) -> Option<bool> {
+    let range = RANGES
+        .iter()
+        .find(|range| range.country == country && range.kind == kind)?;
+    Some(range.bundle)
 }
 
 /// Finds a number of the inventory, bought or not.
@@ -369,17 +402,19 @@ pub(super) fn in_area_code(area_code: &str, kind: &str, taken: impl Fn(&str) -> 
         .find(|offer| offer.phone_number.starts_with(&prefix) && !taken(&offer.phone_number))
 }
 
+/// The countries that sell numbers, and their names.
+pub(super) const COUNTRIES: [(&str, &str); 6] = [
+    ("US", "United States"),
+    ("CA", "Canada"),
+    ("GB", "United Kingdom"),
+    ("DE", "Germany"),
+    ("CZ", "Czech Republic"),
+    ("AU", "Australia"),
+];
+
 /// The countries that sell numbers, with the kinds each has.
 pub(super) fn countries(account_path: &str, only: Option<&str>) -> Vec<Value> {
-    const NAMES: [(&str, &str); 6] = [
-        ("US", "United States"),
-        ("CA", "Canada"),
-        ("GB", "United Kingdom"),
-        ("DE", "Germany"),
-        ("CZ", "Czech Republic"),
-        ("AU", "Australia"),
-    ];
-    NAMES
+    COUNTRIES
         .iter()
         .filter(|(code, _)| only.is_none_or(|only| only == *code))
         .map(|(code, name)| {
@@ -404,6 +439,25 @@ pub(super) fn countries(account_path: &str, only: Option<&str>) -> Vec<Value> {
         .collect()
 }
 
+/// The place of the area code of a North American number, and how far around it is looked.
+fn near(number: &str, query: &Form) -> Result<((f64, f64), f64), ApiError> {
+    let invalid = |what: &str| ApiError::refused(20_001, format!("Invalid {what}"));
+    let miles: u16 = match query.given("Distance") {
+        Some(miles) => miles.parse().map_err(|_| invalid("Distance"))?,
+        None => 25,
+    };
+    if !(1..=500).contains(&miles) {
+        return Err(invalid("Distance"));
+    }
+    let code = number.get(..5).filter(|code| code.starts_with("+1"));
+    let place = code.and_then(|code| {
+        let areas = US_LOCAL.iter().chain(CA_LOCAL);
+        let area = areas.into_iter().find(|area| area.prefix.starts_with(code))?;
+        place::of(area.locality?, area.region?)
+    });
+    Ok((place.ok_or_else(|| invalid("NearNumber"))?, miles.into()))
+}
+
 /// Answers a search: free numbers of one kind in one country that pass every filter.
 pub(super) fn search(
     path: &str,
@@ -424,6 +478,10 @@ pub(super) fn search(
         return Err(ApiError::refused(20001, "Invalid AreaCode"));
     }
     let pattern = query.given("Contains").map(Pattern::parse).transpose()?;
+    let near = query
+        .given("NearNumber")
+        .map(|number| near(number, query))
+        .transpose()?;
     let wanted = |flag: &str, has: bool| query.flag(flag).is_none_or(|wanted| wanted == has);
     let size = query
         .given("PageSize")
@@ -448,6 +506,13 @@ pub(super) fn search(
                     .is_some_and(|locality| locality.eq_ignore_ascii_case(wanted))
             })
         })
+        .filter(|offer| {
+            near.is_none_or(|(from, miles)| {
+                offer
+                    .place()
+                    .is_some_and(|to| place::miles_between(from, to) <= miles)
+            })
+        })
         .filter(|offer| wanted("VoiceEnabled", offer.capabilities.voice))
         .filter(|offer| wanted("SmsEnabled", offer.capabilities.sms))
         .filter(|offer| wanted("MmsEnabled", offer.capabilities.mms))
@@ -469,105 +534,9 @@ pub(super) fn search(
     Ok(json!({"available_phone_numbers": found, "uri": path}))
 }
 
-/// The `Contains` filter: digits and letters, `*` for one digit, `%` for any run, `+` and `$` for the two ends.
-struct Pattern {
-    /// Runs of `Some(digit)` or `None` for any digit; anything may stand between two runs.
-    runs: Vec<Vec<Option<char>>>,
-    at_start: bool,
-    at_end: bool,
-}
-
-impl Pattern {
-    fn parse(text: &str) -> Result<Self, ApiError> {
-        let invalid = || ApiError::refused(21_421, format!("Invalid Pattern Provided: {text}"));
-        let (at_start, body) = text.strip_prefix('+').map_or((false, text), |rest| (true, rest));
-        let (at_end, body) = body.strip_suffix('$').map_or((false, body), |rest| (true, rest));
-        let real = body.chars().filter(char::is_ascii_alphanumeric).count();
-        if real < 2 || text.len() > 16 {
-            return Err(invalid());
-        }
-        let run = |run: &str| {
-            run.chars()
-                .map(|char| match char {
-                    '*' => Ok(None),
-                    '0'..='9' => Ok(Some(char)),
-                    letter if letter.is_ascii_alphabetic() => Ok(Some(keypad(letter))),
-                    _ => Err(invalid()),
-                })
-                .collect::<Result<Vec<_>, _>>()
-        };
-        Ok(Self {
-            runs: body.split('%').map(run).collect::<Result<_, _>>()?,
-            at_start,
-            at_end,
-        })
-    }
-
-    fn matches(&self, number: &str) -> bool {
-        let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
-        let fits = |run: &[Option<char>], at: usize| {
-            run.iter().enumerate().all(|(offset, wanted)| {
-                digits
-                    .get(at + offset)
-                    .is_some_and(|digit| wanted.is_none_or(|wanted| wanted == *digit))
-            })
-        };
-        let mut from = 0;
-        for (index, run) in self.runs.iter().enumerate() {
-            let fixed_start = index == 0 && self.at_start;
-            let fixed_end = index + 1 == self.runs.len() && self.at_end;
-            let end_at = digits.len().checked_sub(run.len());
-            let found = (from..=digits.len()).find(|at| {
-                fits(run, *at) && (!fixed_start || *at == 0) && (!fixed_end || Some(*at) == end_at)
-            });
-            let Some(at) = found else { return false };
-            from = at + run.len();
-        }
-        true
-    }
-}
-
-/// The key that a letter stands on.
-fn keypad(letter: char) -> char {
-    match letter.to_ascii_uppercase() {
-        'A'..='C' => '2',
-        'D'..='F' => '3',
-        'G'..='I' => '4',
-        'J'..='L' => '5',
-        'M'..='O' => '6',
-        'P'..='S' => '7',
-        'T'..='V' => '8',
-        _ => '9',
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(pattern: &str, number: &str, expected: bool) {
-        assert_eq!(
-            Pattern::parse(pattern).expect("a valid pattern").matches(number),
-            expected,
-            "{pattern}"
-        );
-    }
-
-    #[test]
-    fn contains_understands_wildcards_and_anchors() {
-        check("5550100", "+14155550100", true);
-        check("555*100", "+14155550100", true);
-        check("415%0100", "+14155550100", true);
-        check("+1415", "+14155550100", true);
-        check("+415", "+14155550100", false);
-        check("100$", "+14155550100", true);
-        check("010$", "+14155550100", false);
-        check("KLM", "+14155550100", false);
-        check("JJJ", "+14155550100", true);
-        assert!(Pattern::parse("5").is_err());
-        assert!(Pattern::parse("55-01").is_err());
-    }
 
     #[test]
     fn every_offer_is_found_again_by_its_number() {

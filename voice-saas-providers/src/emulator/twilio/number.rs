@@ -5,9 +5,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
+use super::State;
 use super::inventory::{self, Offer};
 use super::wire::{ApiError, Form, page};
-use super::{State, Twilio};
 use crate::emulator::clock::rfc2822;
 use crate::emulator::id;
 use crate::emulator::world::World;
@@ -50,14 +50,11 @@ pub(super) struct OwnedNumber {
 }
 
 impl OwnedNumber {
-    fn new(twilio: &Twilio, offer: &Offer, now: &str) -> Self {
+    pub(super) fn new(account: &str, offer: &Offer, now: &str) -> Self {
         let sid = id::sid("PN");
-        let uri = format!(
-            "/2010-04-01/Accounts/{}/IncomingPhoneNumbers/{sid}.json",
-            twilio.account_sid()
-        );
+        let uri = uri(account, &sid);
         let fields = json!({
-            "sid": sid, "account_sid": twilio.account_sid(), "phone_number": offer.phone_number,
+            "sid": sid, "account_sid": account, "phone_number": offer.phone_number,
             "friendly_name": offer.friendly_name(), "capabilities": offer.capabilities.json(),
             "address_requirements": offer.address_requirements, "address_sid": null, "identity_sid": null,
             "bundle_sid": null, "beta": false, "origin": "twilio", "status": "in-use", "type": offer.owned_type,
@@ -86,6 +83,31 @@ impl OwnedNumber {
 
     pub(super) fn phone_number(&self) -> &str {
         self.text("phone_number").unwrap_or_default()
+    }
+
+    pub(super) fn sid(&self) -> &str {
+        self.text("sid").unwrap_or_default()
+    }
+
+    /// The account that holds it.
+    pub(super) fn account(&self) -> &str {
+        self.text("account_sid").unwrap_or_default()
+    }
+
+    /// Sends its calls to a trunk, or no longer.
+    pub(super) fn set_trunk(&mut self, trunk: Option<&str>, now: &str) {
+        self.fields["trunk_sid"] = json!(trunk);
+        if trunk.is_some() {
+            self.fields["voice_application_sid"] = json!("");
+        }
+        self.fields["date_updated"] = json!(now);
+    }
+
+    /// Hands it to another account, whose trunks are others.
+    fn transfer(&mut self, account: &str) {
+        self.fields["uri"] = json!(uri(account, self.sid()));
+        self.fields["account_sid"] = json!(account);
+        self.fields["trunk_sid"] = Value::Null;
     }
 
     /// Sets every parameter that the form holds.
@@ -134,6 +156,10 @@ impl OwnedNumber {
     }
 }
 
+fn uri(account: &str, sid: &str) -> String {
+    format!("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers/{sid}.json")
+}
+
 fn is_url(parameter: &str) -> bool {
     parameter.ends_with("Url") || parameter == "StatusCallback"
 }
@@ -151,7 +177,7 @@ pub(super) fn is_e164(number: &str) -> bool {
 }
 
 impl State {
-    fn owns(&self, phone_number: &str) -> bool {
+    pub(super) fn owns(&self, phone_number: &str) -> bool {
         self.numbers
             .values()
             .any(|number| number.phone_number() == phone_number)
@@ -163,11 +189,21 @@ impl State {
             .find(|number| number.phone_number() == phone_number)
     }
 
-    fn number_by_sid(&mut self, sid: &str) -> Option<(u64, &mut OwnedNumber)> {
+    pub(super) fn number_by_sid(&mut self, account: &str, sid: &str) -> Option<(u64, &mut OwnedNumber)> {
         self.numbers
             .iter_mut()
-            .find(|(_, number)| number.text("sid") == Some(sid))
+            .find(|(_, number)| number.sid() == sid && number.account() == account)
             .map(|(seq, it)| (*seq, it))
+    }
+
+    /// A trunk that is named must be there.
+    fn check_trunk(&self, account: &str, form: &Form) -> Result<(), ApiError> {
+        match form.given("TrunkSid") {
+            Some(trunk) if !self.has_trunk(account, trunk) => {
+                Err(ApiError::refused(20_001, format!("There is no trunk {trunk}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Which number a purchase is for.
@@ -204,7 +240,12 @@ pub(super) fn search(
     Ok(Json(found).into_response())
 }
 
-pub(super) fn buy(world: &World, kind: Option<&str>, form: &Form) -> Result<Response, ApiError> {
+pub(super) fn buy(
+    world: &World,
+    account: &str,
+    kind: Option<&str>,
+    form: &Form,
+) -> Result<Response, ApiError> {
     let now = rfc2822(world.clock.now());
     let mut state = world.twilio.state_lock();
     let offer = state.choose(form, kind)?;
@@ -229,7 +270,8 @@ pub(super) fn buy(world: &World, kind: Option<&str>, form: &Form) -> Result<Resp
     if state.numbers.len() >= MOST_NUMBERS {
         return Err(ApiError::refused(21_404, "The account holds too many numbers"));
     }
-    let mut number = OwnedNumber::new(&world.twilio, &offer, &now);
+    let mut number = OwnedNumber::new(account, &offer, &now);
+    state.check_trunk(account, form)?;
     number.configure(form, &now)?;
     let answer = number.json();
     let seq = state.next_seq();
@@ -237,12 +279,13 @@ pub(super) fn buy(world: &World, kind: Option<&str>, form: &Form) -> Result<Resp
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-pub(super) fn list(world: &World, path: &str, query: &Form) -> Response {
+pub(super) fn list(world: &World, account: &str, path: &str, query: &Form) -> Response {
     let state = world.twilio.state_lock();
     let wanted = |number: &OwnedNumber| {
-        query
-            .given("PhoneNumber")
-            .is_none_or(|pattern| contains(number.phone_number(), pattern))
+        number.account() == account
+            && query
+                .given("PhoneNumber")
+                .is_none_or(|pattern| contains(number.phone_number(), pattern))
             && query
                 .given("FriendlyName")
                 .is_none_or(|name| number.text("friendly_name") == Some(name))
@@ -271,31 +314,45 @@ fn contains(number: &str, pattern: &str) -> bool {
         })
 }
 
-pub(super) fn fetch(world: &World, path: &str, sid: &str) -> Result<Response, ApiError> {
+pub(super) fn fetch(world: &World, account: &str, path: &str, sid: &str) -> Result<Response, ApiError> {
     let mut state = world.twilio.state_lock();
     let (_, number) = state
-        .number_by_sid(sid)
+        .number_by_sid(account, sid)
         .ok_or_else(|| ApiError::not_found(path))?;
     Ok(Json(number.json()).into_response())
 }
 
-pub(super) fn update(world: &World, path: &str, sid: &str, form: &Form) -> Result<Response, ApiError> {
+pub(super) fn update(
+    world: &World,
+    account: &str,
+    path: &str,
+    sid: &str,
+    form: &Form,
+) -> Result<Response, ApiError> {
     let now = rfc2822(world.clock.now());
     let mut state = world.twilio.state_lock();
+    let target = form.given("AccountSid").filter(|target| *target != account);
+    if target.is_some_and(|target| !state.has_account(&world.twilio, target) || !state.is_active(target)) {
+        return Err(ApiError::refused(20_001, "AccountSid is not an account of yours"));
+    }
+    state.check_trunk(account, form)?;
     let (_, number) = state
-        .number_by_sid(sid)
+        .number_by_sid(account, sid)
         .ok_or_else(|| ApiError::not_found(path))?;
     // A refused update changes nothing, not even the fields before the one that was wrong.
     let mut changed = number.clone();
     changed.configure(form, &now)?;
+    if let Some(target) = target {
+        changed.transfer(target);
+    }
     *number = changed;
     Ok(Json(number.json()).into_response())
 }
 
-pub(super) fn release(world: &World, path: &str, sid: &str) -> Result<Response, ApiError> {
+pub(super) fn release(world: &World, account: &str, path: &str, sid: &str) -> Result<Response, ApiError> {
     let mut state = world.twilio.state_lock();
     let (seq, _) = state
-        .number_by_sid(sid)
+        .number_by_sid(account, sid)
         .ok_or_else(|| ApiError::not_found(path))?;
     state.numbers.remove(&seq);
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -81,7 +81,7 @@ impl<'a> Progress<'a> {
     fn parameters_with(&self, status: &str) -> Vec<(String, String)> {
         let (from, to) = (self.plan.from.as_str(), self.plan.to.as_str());
         let mut parameters: Vec<(String, String)> = [
-            ("AccountSid", self.world.twilio.account_sid()),
+            ("AccountSid", self.plan.account.as_str()),
             ("ApiVersion", "2010-04-01"),
             ("CallSid", &self.plan.sid),
             ("CallStatus", status),
@@ -125,6 +125,7 @@ impl<'a> Progress<'a> {
         parameters.push(("SequenceNumber".into(), self.sequence.to_string()));
         self.sequence += 1;
         let webhook = Webhook {
+            account: self.plan.account.clone(),
             operation: Operation::StatusWebhook,
             url: callback.target.url.clone(),
             get: callback.target.get,
@@ -169,7 +170,7 @@ impl<'a> Progress<'a> {
             return;
         };
         let parameters = [
-            ("AccountSid", self.world.twilio.account_sid()),
+            ("AccountSid", self.plan.account.as_str()),
             ("CallSid", &self.plan.sid),
             ("StreamSid", stream_sid),
             ("StreamName", stream.name.as_deref().unwrap_or(stream_sid)),
@@ -181,6 +182,7 @@ impl<'a> Progress<'a> {
         .collect();
         let operation = Operation::StatusWebhook;
         let webhook = Webhook {
+            account: self.plan.account.clone(),
             operation,
             url: target.url.clone(),
             get: target.get,

@@ -76,6 +76,7 @@ struct Mark<'a> {
 /// One stream of a call.
 pub(super) struct MediaStream<'a> {
     pub(super) world: &'a World,
+    pub(super) account: &'a str,
     pub(super) call_sid: &'a str,
     pub(super) stream_sid: String,
     pub(super) phone: &'a mut Phone,
@@ -85,10 +86,11 @@ pub(super) struct MediaStream<'a> {
 }
 
 impl<'a> MediaStream<'a> {
-    pub(super) fn new(world: &'a World, call_sid: &'a str, phone: &'a mut Phone) -> Self {
+    pub(super) fn new(world: &'a World, account: &'a str, call_sid: &'a str, phone: &'a mut Phone) -> Self {
         let stream_sid = id::sid("MZ");
         Self {
             world,
+            account,
             call_sid,
             stream_sid,
             phone,
@@ -150,7 +152,7 @@ impl<'a> MediaStream<'a> {
         let token = self
             .world
             .twilio
-            .signing_token(fault == Some(FaultKind::BadSignature));
+            .signing_token(self.account, fault == Some(FaultKind::BadSignature));
         let signature = signature::sign(&token, url, &[]);
         let value = HeaderValue::try_from(signature).map_err(|error| error.to_string())?;
         request.headers_mut().insert("x-twilio-signature", value);
@@ -184,7 +186,7 @@ impl<'a> MediaStream<'a> {
             .map(|(name, value)| (name.clone(), json!(value)))
             .collect();
         let start = json!({"start": {
-            "accountSid": self.world.twilio.account_sid(), "streamSid": self.stream_sid, "callSid": self.call_sid,
+            "accountSid": self.account, "streamSid": self.stream_sid, "callSid": self.call_sid,
             "tracks": ["inbound"],
             "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
             "customParameters": parameters,
@@ -306,7 +308,7 @@ impl<'a> MediaStream<'a> {
     }
 
     async fn say_goodbye(&mut self, writer: &mut SplitSink<Socket, Message>) {
-        let stop = json!({"stop": {"accountSid": self.world.twilio.account_sid(), "callSid": self.call_sid}});
+        let stop = json!({"stop": {"accountSid": self.account, "callSid": self.call_sid}});
         // The far side may be gone already, which is no news at the end of a call.
         if self.event(writer, "stop", stop).await.is_ok() {
             let _ = timeout(SEND, writer.close()).await;

@@ -18,6 +18,8 @@ const LARGEST_ANSWER: usize = 64 * 1024;
 /// A webhook to be sent.
 #[derive(Debug, Clone)]
 pub(super) struct Webhook {
+    /// The account whose token signs it.
+    pub(super) account: String,
     pub(super) operation: Operation,
     pub(super) url: String,
     pub(super) get: bool,
@@ -56,9 +58,10 @@ impl Webhook {
             FaultKind::BadSignature,
         ];
         let fault = world.faults.take(self.operation, HERE);
-        let token = world
-            .twilio
-            .signing_token(fault.as_ref().map(Fault::kind) == Some(FaultKind::BadSignature));
+        let token = world.twilio.signing_token(
+            &self.account,
+            fault.as_ref().map(Fault::kind) == Some(FaultKind::BadSignature),
+        );
         let idempotency = id::hex(32);
         match fault.as_ref().map(Fault::kind) {
             Some(FaultKind::Refused) => return Err(failure(11_205, "the connection was refused")),

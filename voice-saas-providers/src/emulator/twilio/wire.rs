@@ -64,6 +64,24 @@ impl ApiError {
         }
     }
 
+    /// It exists already, or is in use.
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::CONFLICT,
+            code: 20409,
+            message: message.into(),
+        }
+    }
+
+    /// The account is suspended.
+    pub(super) fn suspended() -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            code: 20005,
+            message: "Account not active".into(),
+        }
+    }
+
     pub(super) fn unauthorized() -> Self {
         Self {
             status: StatusCode::UNAUTHORIZED,
@@ -104,80 +122,121 @@ impl ApiError {
     }
 }
 
-/// One page of `items`, which are `(sequence number, JSON)` from newest to oldest.
-///
-/// The page token is the sequence number of the last item of the page before, so that items which come and go
-/// between two pages neither repeat nor hide others.
+/// One page of `items`, which are `(sequence number, JSON)` from newest to oldest, as the 2010 API has it: links are
+/// relative to the host, beside the items.
 pub(super) fn page(
     path: &str,
     key: &str,
     query: &Form,
     items: impl Iterator<Item = (u64, Value)>,
 ) -> Response {
-    const DEFAULT_SIZE: usize = 50;
-    const LARGEST: usize = 1_000;
-    let size = query
-        .given("PageSize")
-        .and_then(|size| size.parse().ok())
-        .unwrap_or(DEFAULT_SIZE)
-        .clamp(1, LARGEST);
-    let number: usize = query
-        .given("Page")
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(0);
-    let after: Option<u64> = query
-        .given("PageToken")
-        .and_then(|token| token.strip_prefix("PA"))
-        .and_then(|token| token.parse().ok());
-    let mut rest = items
-        .skip_while(|(seq, _)| after.is_some_and(|after| *seq >= after))
-        .peekable();
-    // A page number without a token counts items, as the first pages of the real API do.
-    if after.is_none() {
-        for _ in 0..number.saturating_mul(size) {
-            if rest.next().is_none() {
-                break;
+    let cut = Cut::new(query, items);
+    let uri = |page: usize, token: Option<&str>| cut.uri(path, query, page, token);
+    let start = cut.number.saturating_mul(cut.size);
+    let mut body = Map::new();
+    body.insert("end".into(), json!((start + cut.items.len()).saturating_sub(1)));
+    body.insert("first_page_uri".into(), json!(uri(0, None)));
+    body.insert("next_page_uri".into(), json!(cut.next(path, query)));
+    body.insert("page".into(), json!(cut.number));
+    body.insert("page_size".into(), json!(cut.size));
+    body.insert("previous_page_uri".into(), json!(cut.previous(path, query)));
+    body.insert("start".into(), json!(start));
+    body.insert("uri".into(), json!(uri(cut.number, None)));
+    body.insert(key.into(), Value::Array(cut.items));
+    Json(Value::Object(body)).into_response()
+}
+
+/// The same as newer hosts have it: links are absolute, in `meta`. `url` is the list's, without a query.
+pub(super) fn meta_page(
+    url: &str,
+    key: &str,
+    query: &Form,
+    items: impl Iterator<Item = (u64, Value)>,
+) -> Response {
+    let cut = Cut::new(query, items);
+    let meta = json!({
+        "first_page_url": cut.uri(url, query, 0, None), "key": key, "next_page_url": cut.next(url, query),
+        "page": cut.number, "page_size": cut.size, "previous_page_url": cut.previous(url, query),
+        "url": cut.uri(url, query, cut.number, None),
+    });
+    Json(json!({"meta": meta, key: cut.items})).into_response()
+}
+
+/// What of a list is shown.
+///
+/// The page token is the sequence number of the last item of the page before, so that items which come and go
+/// between two pages neither repeat nor hide others.
+struct Cut {
+    items: Vec<Value>,
+    size: usize,
+    number: usize,
+    next_token: Option<String>,
+}
+
+impl Cut {
+    fn new(query: &Form, items: impl Iterator<Item = (u64, Value)>) -> Self {
+        const DEFAULT_SIZE: usize = 50;
+        const LARGEST: usize = 1_000;
+        let size = query
+            .given("PageSize")
+            .and_then(|size| size.parse().ok())
+            .unwrap_or(DEFAULT_SIZE)
+            .clamp(1, LARGEST);
+        let number: usize = query
+            .given("Page")
+            .and_then(|number| number.parse().ok())
+            .unwrap_or(0);
+        let after: Option<u64> = query
+            .given("PageToken")
+            .and_then(|token| token.strip_prefix("PA"))
+            .and_then(|token| token.parse().ok());
+        let mut rest = items
+            .skip_while(|(seq, _)| after.is_some_and(|after| *seq >= after))
+            .peekable();
+        // A page number without a token counts items, as the first pages of the real API do.
+        if after.is_none() {
+            for _ in 0..number.saturating_mul(size) {
+                if rest.next().is_none() {
+                    break;
+                }
             }
         }
+        let mut last = 0;
+        let mut shown = Vec::new();
+        while shown.len() < size
+            && let Some((seq, item)) = rest.next()
+        {
+            last = seq;
+            shown.push(item);
+        }
+        Self {
+            items: shown,
+            size,
+            number,
+            next_token: rest.peek().is_some().then(|| format!("PA{last}")),
+        }
     }
-    let mut last = 0;
-    let mut shown = Vec::new();
-    while shown.len() < size
-        && let Some((seq, item)) = rest.next()
-    {
-        last = seq;
-        shown.push(item);
-    }
-    let uri = |page: usize, token: Option<String>| {
+
+    fn uri(&self, list: &str, query: &Form, page: usize, token: Option<&str>) -> String {
         let mut filters = url::form_urlencoded::Serializer::new(String::new());
         for (name, value) in query.0.iter().filter(|(name, _)| !name.starts_with("Page")) {
             filters.append_pair(name, value);
         }
         filters
-            .append_pair("PageSize", &size.to_string())
+            .append_pair("PageSize", &self.size.to_string())
             .append_pair("Page", &page.to_string());
         if let Some(token) = token {
-            filters.append_pair("PageToken", &token);
+            filters.append_pair("PageToken", token);
         }
-        format!("{path}?{}", filters.finish())
-    };
-    let next = rest
-        .peek()
-        .is_some()
-        .then(|| uri(number + 1, Some(format!("PA{last}"))));
-    let start = number.saturating_mul(size);
-    let mut body = Map::new();
-    body.insert("end".into(), json!((start + shown.len()).saturating_sub(1)));
-    body.insert("first_page_uri".into(), json!(uri(0, None)));
-    body.insert("next_page_uri".into(), json!(next));
-    body.insert("page".into(), json!(number));
-    body.insert("page_size".into(), json!(size));
-    body.insert(
-        "previous_page_uri".into(),
-        json!(number.checked_sub(1).map(|before| uri(before, None))),
-    );
-    body.insert("start".into(), json!(start));
-    body.insert("uri".into(), json!(uri(number, None)));
-    body.insert(key.into(), Value::Array(shown));
-    Json(Value::Object(body)).into_response()
+        format!("{list}?{}", filters.finish())
+    }
+
+    fn next(&self, list: &str, query: &Form) -> Option<String> {
+        let token = self.next_token.as_deref()?;
+        Some(self.uri(list, query, self.number + 1, Some(token)))
+    }
+
+    fn previous(&self, list: &str, query: &Form) -> Option<String> {
+        Some(self.uri(list, query, self.number.checked_sub(1)?, None))
+    }
 }

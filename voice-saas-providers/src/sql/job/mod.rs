@@ -33,6 +33,7 @@ struct JobRow {
     fence: i64,
     lease_until: Option<i64>,
     error: Option<String>,
+    progress: Option<JsonText>,
     created_at: i64,
 }
 
@@ -55,6 +56,10 @@ impl TryFrom<JobRow> for Job {
         job.fence = row.fence;
         job.lease_until = place.optional_time("lease_until", row.lease_until)?;
         job.error = row.error;
+        job.progress = row
+            .progress
+            .map(|progress| place.json("progress", &progress))
+            .transpose()?;
         Ok(job)
     }
 }

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::types::Uuid;
+use serde_json::Value;
+use sqlx::types::{Json, Uuid};
 use voice_saas_core::{
     id::JobId,
     job::{Job, JobQueue, JobState, NewJob},
@@ -22,14 +23,15 @@ use crate::sql::{
 
 macro_rules! columns {
     () => {
-        "id, tenant_id, kind, payload, state, run_at, attempt, max_attempts, fence, lease_until, error, created_at"
+        "id, tenant_id, kind, payload, state, run_at, attempt, max_attempts, fence, lease_until, error, progress, created_at"
     };
 }
 
 // Every tenant's first job comes before any tenant's second. What a claim costs must not grow with the queue, so that
 // the turns are reckoned among the oldest thousand due jobs. When there are more, those may be of few tenants: then
 // the first job of every other tenant joins them, found by leaping through the index from tenant to tenant. More are
-// looked at than are taken, since other workers may hold the first of them.
+// looked at than are taken, since other workers may hold the first of them. They are chosen once: a subquery that locks
+// gives other rows each time that a plan asks it again, and more are taken than the limit says.
 const CLAIM: &str = concat!(
     "WITH RECURSIVE due AS (
         SELECT id, tenant_id, run_at FROM jobs
@@ -64,14 +66,14 @@ const CLAIM: &str = concat!(
         SELECT j.id, j.run_at, 1 FROM first JOIN jobs j ON j.id = first.id
     ), next (id, run_at, turn) AS (
         SELECT id, run_at, turn FROM turns ORDER BY turn, run_at, id LIMIT 4 * $3
-    )
-    UPDATE jobs SET state = 'leased', lease_until = $2, attempt = attempt + 1, fence = fence + 1
-    WHERE state = 'ready' AND id IN (
+    ), chosen (id) AS MATERIALIZED (
         SELECT j.id FROM jobs j JOIN next ON next.id = j.id
         WHERE j.lease_until IS NULL
         ORDER BY next.turn, next.run_at, next.id LIMIT $3
         /*pg FOR UPDATE OF j SKIP LOCKED */
     )
+    UPDATE jobs SET state = 'leased', lease_until = $2, attempt = attempt + 1, fence = fence + 1
+    WHERE state = 'ready' AND id IN (SELECT id FROM chosen)
     RETURNING ",
     columns!()
 );
@@ -83,6 +85,8 @@ const CLAIM_ONE: &str = concat!(
 );
 
 const HEARTBEAT: &str = "UPDATE jobs SET lease_until = $3 WHERE id = $1 AND fence = $2 AND state = 'leased'";
+
+const SAVE_PROGRESS: &str = "UPDATE jobs SET progress = $3 WHERE id = $1 AND fence = $2 AND state = 'leased'";
 
 const FINISH: &str = "
     UPDATE jobs SET state = 'finished', lease_until = NULL, error = NULL, finished_at = $3
@@ -162,6 +166,18 @@ impl JobQueue for SystemUnit {
     async fn heartbeat(&mut self, id: JobId, fence: i64, lease_until: Timestamp) -> Result<bool, StoreError> {
         let (id, lease_until) = (id.as_uuid(), lease_until.as_microsecond());
         Ok(execute!(&mut self.tx, "keep a job", HEARTBEAT, id, fence, lease_until)? == 1)
+    }
+
+    async fn save_progress(&mut self, id: JobId, fence: i64, progress: &Value) -> Result<bool, StoreError> {
+        let (id, progress) = (id.as_uuid(), Json(progress));
+        Ok(execute!(
+            &mut self.tx,
+            "write a job's progress",
+            SAVE_PROGRESS,
+            id,
+            fence,
+            progress
+        )? == 1)
     }
 
     async fn finish(&mut self, id: JobId, fence: i64, now: Timestamp) -> Result<bool, StoreError> {
