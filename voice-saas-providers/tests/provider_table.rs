@@ -26,7 +26,7 @@ struct Column {
 }
 
 impl Column {
-    fn new(name: &'static str, carrier: impl TelephonyProvider) -> Self {
+    fn new(name: &'static str, carrier: &impl TelephonyProvider) -> Self {
         Self {
             name,
             always: carrier.capabilities(),
@@ -34,7 +34,7 @@ impl Column {
         }
     }
 
-    fn given(mut self, condition: &'static str, carrier: impl TelephonyProvider) -> Self {
+    fn given(mut self, condition: &'static str, carrier: &impl TelephonyProvider) -> Self {
         self.given = Some((condition, carrier.capabilities()));
         self
     }
@@ -54,11 +54,11 @@ fn columns() -> Vec<Column> {
     let knowlarity = || Knowlarity::builder("a".into(), "k".into());
     let livekit = LiveKit::builder("wss://p.livekit.cloud".parse().expect("a URL"), "k", "s".into());
     vec![
-        Column::new("Twilio", twilio.build().expect("a valid set-up")),
-        Column::new("LiveKit", livekit.build().expect("a valid set-up")),
-        Column::new("Knowlarity", knowlarity().build().expect("a valid set-up")).given(
+        Column::new("Twilio", &twilio.build().expect("a valid set-up")),
+        Column::new("LiveKit", &livekit.build().expect("a valid set-up")),
+        Column::new("Knowlarity", &knowlarity().build().expect("a valid set-up")).given(
             "with a plan",
-            knowlarity().with_plan("1").build().expect("a valid set-up"),
+            &knowlarity().with_plan("1").build().expect("a valid set-up"),
         ),
     ]
 }

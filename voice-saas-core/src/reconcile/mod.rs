@@ -2,7 +2,7 @@
 //!
 //! A run lists each provider page by page and looks each page up in the store; what it finds is a [`Finding`]. Nothing
 //! is held in memory but one page, and a run that was cut off goes on at the page where it stopped. Each kind of
-//! resource is one file here, an [`Inventory`](inventory::Inventory).
+//! resource is one file here, an `Inventory`.
 
 mod action;
 mod agents;
