@@ -3,7 +3,8 @@
 //! Units of work follow one another on one connection, each within a savepoint. Units that waited for one another
 //! share a transaction: whoever commits queues up again behind those that wait already, and the first to get its turn
 //! commits for all. Alone, a unit is a transaction of its own; under load, the price of a commit is paid once for
-//! many. Nobody hears that a unit is committed before it is.
+//! many. Nobody hears that a unit is committed before it is; a unit that only looks may see what the unit before it is
+//! about to commit, and would lose with a disk that fails at that moment.
 
 use std::{
     mem,
