@@ -16,7 +16,7 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
 
 say "each feature alone"
 cargo check -p voice-saas-core
-for feature in twilio livekit knowlarity elevenlabs sqlite postgres emulator; do
+for feature in twilio livekit knowlarity elevenlabs stripe sqlite postgres emulator app_store smtp outbox; do
     cargo check -p voice-saas-providers --no-default-features --features "$feature"
 done
 

@@ -6,7 +6,7 @@
 #
 # LOAD_SECONDS   how long each run is counted (15)
 # LOAD_NUMBERS   the numbers in service, in ascending order ("10000 100000")
-# LOAD_RATES     webhooks per second, besides as many as are answered ("250 500")
+# LOAD_RATES     webhooks per second, before as many as are answered ("200 500")
 # LOAD_CALLS     calls at once ("50 350")
 #
 # Reports are printed, and kept as lines of JSON in target/load/reports.jsonl. Fails when an answer was wrong or a frame
@@ -16,7 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 seconds=${LOAD_SECONDS:-15}
 numbers=${LOAD_NUMBERS:-10000 100000}
-rates=${LOAD_RATES:-250 500}
+rates=${LOAD_RATES:-200 500}
 calls=${LOAD_CALLS:-50 350}
 platform=127.0.0.1:${LOAD_PLATFORM_PORT:-17070}
 load=target/release/load
@@ -81,7 +81,11 @@ webhooks() {
     local count rate
     for count in $numbers; do
         start_server serve-webhook --database "$2" --numbers "$count"
-        for rate in max $rates; do
+        # What autovacuum does for a database that was not filled a moment ago.
+        if [ "$1" = postgres ] && command -v psql >/dev/null; then
+            psql --quiet --command "VACUUM ANALYZE" "$2"
+        fi
+        for rate in $rates max; do
             drive drive-webhook --server "$address" --server-pid "$server" --name "$1" --numbers "$count" \
                 --rate "$rate" --seconds "$seconds"
         done

@@ -13,6 +13,7 @@ use voice_saas_core::{
     auth::SecretKey,
     job::{Job, JobState},
     page::PageRequest,
+    plan::Catalogue,
     testing::system_scope,
     trunk::SipMedia,
 };
@@ -28,7 +29,8 @@ use voice_saas_providers::{
 };
 
 use crate::{
-    Answer, Api, Database, HeldTool, TestUser, clock::TestClock, database::FreshDatabase, wait::eventually,
+    Answer, Api, Database, HeldTool, TestUser, clock::TestClock, database::FreshDatabase, events::Events,
+    wait::eventually,
 };
 
 /// What operators present.
@@ -42,9 +44,20 @@ pub struct TestAppBuilder {
     carrier_token: Option<SecretString>,
     settings: Settings,
     sip: bool,
+    plans: Catalogue,
 }
 
 impl TestAppBuilder {
+    /// With these plans, as TOML.
+    ///
+    /// # Panics
+    /// When they are wrong.
+    #[must_use]
+    pub fn with_plans(mut self, plans: &str) -> Self {
+        self.plans = Catalogue::from_toml(plans).unwrap_or_else(|error| panic!("{error}"));
+        self
+    }
+
     /// How calls are connected to their agents.
     #[must_use]
     pub fn with_attach(mut self, attach: AttachMode) -> Self {
@@ -104,13 +117,15 @@ impl TestAppBuilder {
             .build()
             .expect("ElevenLabs' settings are right");
         let clock = Arc::new(TestClock::default());
-        let held_tool = HeldTool::new();
+        let (held_tool, events) = (HeldTool::new(), Events::default());
         let key = SecretKey::new([7; SecretKey::MIN_BYTES]).expect("the key is long enough");
         let app = VoiceSaas::builder(Arc::clone(&database.store), key, url.clone())
             .with_telephony(twilio)
             .with_voice_agents(elevenlabs)
             .with_ambient(clock.ambient())
             .with_settings(self.settings)
+            .with_plans(self.plans)
+            .with_event_sink(events.clone())
             .with_tool(held_tool.clone());
         let app = if self.sip { with_sip(app, &emulator) } else { app };
         let app = app.build();
@@ -135,6 +150,7 @@ impl TestAppBuilder {
             app,
             emulator,
             held_tool,
+            events,
             clock,
             database,
             stop,
@@ -172,6 +188,7 @@ pub struct TestApp {
     app: VoiceSaas,
     emulator: Emulator,
     held_tool: HeldTool,
+    events: Events,
     clock: Arc<TestClock>,
     database: FreshDatabase,
     stop: CancellationToken,
@@ -188,6 +205,7 @@ impl TestApp {
             carrier_token: None,
             settings: Settings::default(),
             sip: false,
+            plans: Catalogue::built_in(),
         }
     }
 
@@ -219,6 +237,12 @@ impl TestApp {
     /// The tool that answers when the test lets it.
     pub fn held_tool(&self) -> &HeldTool {
         &self.held_tool
+    }
+
+    /// The domain events of this kind that were delivered, oldest first.
+    pub fn events(&self, kind: &str) -> Vec<Value> {
+        let events = self.events.of_kind(kind).into_iter();
+        events.map(|event| event.payload).collect()
     }
 
     /// The database, where it is PostgreSQL's.
@@ -254,6 +278,15 @@ impl TestApp {
     pub async fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.emulator.advance_clock(by);
+        self.app.store().wake_jobs().await.expect("the store answers");
+    }
+
+    /// Moves the time of the system alone forward, and lets due jobs run: tokens that it made stay good at providers.
+    ///
+    /// # Panics
+    /// When the store does not answer.
+    pub async fn advance_system(&self, by: Duration) {
+        self.clock.advance(by);
         self.app.store().wake_jobs().await.expect("the store answers");
     }
 

@@ -6,6 +6,7 @@ mod api;
 mod app;
 mod clock;
 mod database;
+mod events;
 pub mod spec;
 mod tool;
 mod user;

@@ -10,7 +10,7 @@ use voice_saas_core::{
     auth::Principal,
     call::{Call, CallFilter, CallStatus, EndReason, Transcript},
     id::{AgentId, CallId, NumberId},
-    ledger::LedgerEntry,
+    ledger::{Account, LedgerEntry},
     money::{self, Currency},
     phone::{Country, E164},
     provider::{
@@ -142,16 +142,9 @@ struct CostItemView {
 
 impl From<Vec<LedgerEntry>> for CostView {
     fn from(entries: Vec<LedgerEntry>) -> Self {
-        let currency = entries
-            .first()
-            .map_or(Currency::USD, |entry| entry.amount.currency());
-        let total = entries
-            .iter()
-            .try_fold(money::Money::zero(currency), |sum, entry| {
-                sum.checked_add(entry.amount)
-            });
+        let total = sum(&entries, Currency::USD);
         Self {
-            total: total.ok().map(Money::from),
+            total: total.map(Money::from),
             items: entries
                 .into_iter()
                 .map(|entry| CostItemView {
@@ -164,6 +157,15 @@ impl From<Vec<LedgerEntry>> for CostView {
                 .collect(),
         }
     }
+}
+
+/// `None` when they are in several currencies.
+fn sum(entries: &[LedgerEntry], otherwise: Currency) -> Option<money::Money> {
+    let currency = entries.first().map_or(otherwise, |entry| entry.amount.currency());
+    let mut amounts = entries.iter().map(|entry| entry.amount);
+    amounts
+        .try_fold(money::Money::zero(currency), money::Money::checked_add)
+        .ok()
 }
 
 #[derive(Default, Deserialize, IntoParams)]
@@ -248,11 +250,17 @@ async fn get_call(
     scoped: Scoped,
     Id(id): Id<CallId>,
 ) -> Result<axum::Json<CallWithCostView>, Problem> {
-    let (call, costs) = api.app().calls().get(scoped.principal(), id).await?;
+    let (call, entries) = api.app().calls().get(scoped.principal(), id).await?;
+    let of = |account| {
+        let entries = entries.iter().filter(|entry| entry.account == account);
+        entries.cloned().collect::<Vec<_>>()
+    };
+    let (costs, prices) = (of(Account::Cost), of(Account::Price));
+    let price = sum(&prices, Currency::USD).filter(|_| !prices.is_empty());
     Ok(axum::Json(CallWithCostView {
         call: call.into(),
         cost: costs.into(),
-        price: None,
+        price: price.map(Money::from),
     }))
 }
 

@@ -46,12 +46,17 @@ mod call_events;
 mod error;
 mod idempotency;
 mod json;
+mod ledger;
 mod media;
 mod number;
+mod number_import;
 mod number_missing;
+mod number_pool;
+mod number_port;
 mod openapi;
 mod operations;
 mod page;
+mod plan;
 mod query;
 mod rate_limit;
 mod reconciliation;
@@ -63,6 +68,7 @@ mod tenant;
 mod tool;
 mod trace;
 mod trunk;
+mod usage;
 mod view;
 mod webhook;
 
@@ -87,11 +93,16 @@ pub use agent::agents_router;
 pub use api_key::api_keys_router;
 pub use call::calls_router;
 pub use error::Problem;
+pub use ledger::ledger_router;
 pub use media::media_router;
 pub use number::numbers_router;
+pub use number_import::import_for_tenants_router;
 pub use number_missing::missing_numbers_router;
+pub use number_pool::number_pool_router;
+pub use number_port::ports_router;
 pub use openapi::{documentation_router, openapi};
 pub use operations::operations_router;
+pub use plan::plans_router;
 pub use rate_limit::{Rate, RateLimits};
 pub use reconciliation::reconciliation_router;
 pub use routing::routing_router;
@@ -101,6 +112,7 @@ pub use state::{ApiState, InvalidOrigin};
 pub use tenant::tenant_router;
 pub use tool::tools_router;
 pub use trunk::trunks_router;
+pub use usage::usage_router;
 pub use webhook::webhooks_router;
 
 /// Everything: all routes, their document, and what they have in common.
@@ -143,10 +155,16 @@ where
         .merge(api_keys_router())
         .merge(agents_router())
         .merge(numbers_router())
+        .merge(ports_router())
         .merge(trunks_router())
         .merge(missing_numbers_router())
+        .merge(number_pool_router())
+        .merge(import_for_tenants_router())
         .merge(routing_router())
         .merge(calls_router())
+        .merge(plans_router())
+        .merge(usage_router())
+        .merge(ledger_router())
         .merge(tools_router())
         .merge(admin_router())
         .merge(reconciliation_router())

@@ -82,7 +82,8 @@ pub(crate) struct NumberView {
     /// `pending`, `waiting_for_documents`, `active`, `inactive`, `quarantined` or `released`.
     #[schema(value_type = String)]
     pub(crate) status: NumberStatus,
-    /// `bought`, or `imported`: then it stays in the carrier's account when it is released.
+    /// `bought`; `imported`: it stays in the carrier's account when it is released; or `pool`: it is lent by the
+    /// operator, and goes back to them.
     #[schema(value_type = String)]
     owned: Ownership,
     #[schema(value_type = String, example = "US")]

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use voice_saas_core::{
     id::{NumberId, TrunkId},
-    trunk::{EnsuredTrunk, Trunk, TrunkStatus},
+    trunk::{EnsuredTrunk, Trunk, TrunkFailure, TrunkStatus},
 };
 
 use crate::{
@@ -39,9 +39,14 @@ struct TrunkView {
     id: TrunkId,
     #[schema(value_type = String)]
     number_id: NumberId,
-    /// `pending`, `active` or `failed`.
+    /// `pending`, `active`, `failed` (nothing is left of it), `stuck` (something may be left at a provider; setting it up
+    /// again or deleting it goes on) or `deleting`.
     #[schema(value_type = String)]
     status: TrunkStatus,
+    /// Why it failed or is stuck: a `code` (`number_not_held`, `not_configured`, `foreign`, `provider`), and the
+    /// `provider` where one is the cause.
+    #[schema(value_type = Option<Object>)]
+    failure: Option<TrunkFailure>,
     /// The carrier, where it has a part of the trunk.
     #[schema(example = "twilio")]
     carrier: Option<String>,
@@ -60,6 +65,7 @@ impl From<Trunk> for TrunkView {
             id: trunk.id,
             number_id: trunk.number,
             status: trunk.status,
+            failure: trunk.failure,
             carrier: trunk.carrier,
             media: trunk.media,
             sip_host: trunk.sip_host,
@@ -87,7 +93,8 @@ async fn list_trunks(
     Ok(axum::Json(Listed::of(page, TrunkView::from)))
 }
 
-/// Sees to it that the number has a SIP trunk: its calls go to the media side from then on. Doing it again is no error.
+/// Sees to it that the number has a SIP trunk: its calls go to the media side from then on. Doing it again is no error,
+/// and goes on where an earlier attempt is stuck.
 #[utoipa::path(
     post, path = "/v1/numbers/{id}/trunk", tag = "Numbers",
     params(("id" = String, Path)),

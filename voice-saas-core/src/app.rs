@@ -15,16 +15,21 @@ use crate::{
     event::EventSink,
     idempotency::Idempotency,
     job::Jobs,
-    ledger::RateTable,
-    number::Numbers,
+    ledger::{Ledgers, RateTable},
+    mail::Mails,
+    number::{ImportPolicy, NumberPolicy, NumberPool, Numbers, Ports},
+    plan::Catalogue,
     provider::{
-        ErrorKind, ProviderError, ProviderName, telephony::TelephonyProvider, voice_agent::VoiceAgentProvider,
+        ErrorKind, ProviderError, ProviderName, mail::Mailer, telephony::TelephonyProvider,
+        voice_agent::VoiceAgentProvider,
     },
     reconcile::Reconciliation,
     secret::Sealer,
     store::Store,
+    subaccount::{AccountPolicy, SubaccountCache},
     tenant::Tenants,
     trunk::{SipMedia, Trunks},
+    usage::Usages,
 };
 
 /// How long things may take, and what callers hear when they do not work.
@@ -45,11 +50,25 @@ pub struct Settings {
     pub agent_silence: Duration,
     /// How long the agent's last words may take to be played after it hung up.
     pub last_words: Duration,
+    /// How long a worker may keep a job without a sign of life: so long after a crash, another takes it over.
+    pub job_lease: Duration,
     /// How often what exists at providers is compared with the store, without changing anything; `None` = when an
     /// operator asks for it.
     pub reconcile_every: Option<Duration>,
-    /// How long a number that is given back is kept out of service before; by default not at all.
+    /// What bears our tag at a provider, is in none of our books and is younger than this is not called an orphan: its
+    /// purchase may be under way.
+    pub orphan_age: Duration,
+    /// Who may take numbers into service that a carrier's account holds already.
+    pub imports: ImportPolicy,
+    /// Where tenants' numbers come from; by default each is bought for its tenant.
+    pub number_policy: NumberPolicy,
+    /// For how long who calls a shared number back reaches whoever called them from it.
+    pub shared_contact_lifetime: Duration,
+    /// How long a number that is given back is kept out of service before; by default not at all, or thirty days when
+    /// it goes back to the pool.
     pub quarantine: Option<Duration>,
+    /// In whose account at the carrier numbers are bought; by default in the operator's.
+    pub accounts: AccountPolicy,
     /// Where calls go by SIP; by default nowhere, and numbers have no trunks.
     pub sip: Option<SipMedia>,
     /// What a caller hears when the number is nobody's.
@@ -70,9 +89,15 @@ impl Default for Settings {
             media_silence: Duration::from_secs(10),
             agent_silence: Duration::from_mins(1),
             last_words: Duration::from_secs(30),
+            job_lease: Duration::from_secs(30),
+            number_policy: NumberPolicy::default(),
+            shared_contact_lifetime: Duration::from_hours(30 * 24),
             quarantine: None,
+            accounts: AccountPolicy::default(),
             sip: None,
             reconcile_every: None,
+            orphan_age: Duration::from_mins(15),
+            imports: ImportPolicy::default(),
             unknown_number_message: "The number you have called is not in service.".to_owned(),
             refused_message: "We cannot take your call at the moment. Please try again later.".to_owned(),
             fallback_message:
@@ -115,12 +140,15 @@ struct Inner {
     voice_agents: Vec<Arc<dyn VoiceAgentProvider>>,
     authenticators: Vec<Arc<dyn Authenticator>>,
     sinks: Vec<Arc<dyn EventSink>>,
+    mailer: Option<Arc<dyn Mailer>>,
     rates: RateTable,
+    plans: Catalogue,
     passwords: Passwords,
     access_tokens: AccessTokens,
     call_tokens: CallTokens,
     sealer: Sealer,
     routes: RouteCache,
+    subaccounts: SubaccountCache,
     live: LiveCalls,
     tools: Tools,
     tasks: TaskTracker,
@@ -154,7 +182,9 @@ pub struct VoiceSaasBuilder {
     voice_agents: Vec<Arc<dyn VoiceAgentProvider>>,
     authenticators: Vec<Arc<dyn Authenticator>>,
     sinks: Vec<Arc<dyn EventSink>>,
+    mailer: Option<Arc<dyn Mailer>>,
     rates: RateTable,
+    plans: Catalogue,
     tools: Tools,
 }
 
@@ -187,6 +217,13 @@ impl VoiceSaasBuilder {
         self
     }
 
+    /// Sends mail through it. Without one, mails that are written wait as dead jobs for an operator.
+    #[must_use]
+    pub fn with_mailer(mut self, mailer: impl Mailer) -> Self {
+        self.mailer = Some(Arc::new(mailer));
+        self
+    }
+
     /// Adds something that agents can do during a call. A tool of the same name is replaced.
     #[must_use]
     pub fn with_tool(mut self, tool: impl Tool) -> Self {
@@ -215,6 +252,13 @@ impl VoiceSaasBuilder {
         self
     }
 
+    /// Other plans.
+    #[must_use]
+    pub fn with_plans(mut self, plans: Catalogue) -> Self {
+        self.plans = plans;
+        self
+    }
+
     /// All put together.
     pub fn build(self) -> VoiceSaas {
         VoiceSaas(Arc::new(Inner {
@@ -223,6 +267,7 @@ impl VoiceSaasBuilder {
             call_tokens: CallTokens::new(&self.key),
             sealer: Sealer::new(&self.key),
             routes: RouteCache::new(Arc::clone(&self.store)),
+            subaccounts: SubaccountCache::default(),
             live: LiveCalls::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -234,7 +279,9 @@ impl VoiceSaasBuilder {
             voice_agents: self.voice_agents,
             authenticators: self.authenticators,
             sinks: self.sinks,
+            mailer: self.mailer,
             rates: self.rates,
+            plans: self.plans,
             tools: self.tools,
         }))
     }
@@ -254,7 +301,9 @@ impl VoiceSaas {
             voice_agents: Vec::new(),
             authenticators: Vec::new(),
             sinks: Vec::new(),
+            mailer: None,
             rates: RateTable::built_in(),
+            plans: Catalogue::built_in(),
             tools: Tools::built_in(),
         }
     }
@@ -279,9 +328,29 @@ impl VoiceSaas {
         Numbers::new(self)
     }
 
+    /// Numbers that move in from other carriers.
+    pub fn ports(&self) -> Ports<'_> {
+        Ports::new(self)
+    }
+
+    /// The operator's own numbers.
+    pub fn number_pool(&self) -> NumberPool<'_> {
+        NumberPool::new(self)
+    }
+
     /// SIP trunks.
     pub fn trunks(&self) -> Trunks<'_> {
         Trunks::new(self)
+    }
+
+    /// What tenants use, and may use yet.
+    pub fn usage(&self) -> Usages<'_> {
+        Usages::new(self)
+    }
+
+    /// What calls cost, and what tenants are charged.
+    pub fn ledger(&self) -> Ledgers<'_> {
+        Ledgers::new(self)
     }
 
     /// Calls as tenants see them.
@@ -302,6 +371,11 @@ impl VoiceSaas {
     /// What exists at providers against what the store says: for operators.
     pub fn reconciliation(&self) -> Reconciliation<'_> {
         Reconciliation::new(self)
+    }
+
+    /// Mail: writing it down, so that a job sends it.
+    pub fn mail(&self) -> Mails<'_> {
+        Mails::new(self)
     }
 
     /// Durable jobs: running them, looking at them.
@@ -343,6 +417,11 @@ impl VoiceSaas {
     /// Times and words.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// The plans on offer.
+    pub fn plans(&self) -> &Catalogue {
+        &self.0.plans
     }
 
     /// What providers charge.
@@ -450,12 +529,20 @@ impl VoiceSaas {
         &self.0.routes
     }
 
+    pub(crate) fn subaccounts(&self) -> &SubaccountCache {
+        &self.0.subaccounts
+    }
+
     pub(crate) fn live(&self) -> &LiveCalls {
         &self.0.live
     }
 
     pub(crate) fn tools(&self) -> &Tools {
         &self.0.tools
+    }
+
+    pub(crate) fn mailer(&self) -> Option<&dyn Mailer> {
+        self.0.mailer.as_deref()
     }
 
     pub(crate) fn sinks(&self) -> &[Arc<dyn EventSink>] {

@@ -102,8 +102,14 @@ define_ids! {
     UserId = "usr";
     /// A phone number that a tenant holds at a carrier.
     NumberId = "num";
+    /// A number that the operator owns.
+    PoolNumberId = "pool";
+    /// An order to move numbers in from another carrier.
+    PortId = "port";
     /// The SIP trunk of a number.
     TrunkId = "trk";
+    /// A tenant's own account at a carrier, within ours.
+    SubaccountId = "sub";
     /// An AI agent.
     AgentId = "agt";
     /// One phone call.
@@ -126,7 +132,7 @@ define_ids! {
     FindingId = "fnd";
 }
 
-deserializable!(UserId NumberId TrunkId AgentId CallId ApiKeyId EventId JobId SagaId EntryId TokenFamilyId UnroutedCallId FindingId);
+deserializable!(UserId NumberId PortId PoolNumberId TrunkId SubaccountId AgentId CallId ApiKeyId EventId JobId SagaId EntryId TokenFamilyId UnroutedCallId FindingId);
 
 #[cfg(test)]
 mod tests {

@@ -119,6 +119,12 @@ impl Country {
     /// The United States.
     pub const US: Self = Self(Region::US);
 
+    /// What its numbers begin with in E.164 form: a plus and one to three digits, such as `+1`.
+    pub fn calling_code(self) -> Option<String> {
+        let code = PHONE_NUMBER_UTIL.get_country_code_for_region(self.0)?;
+        Some(format!("+{code}"))
+    }
+
     /// The two letters, in upper case.
     pub fn code(self) -> String {
         self.0.to_string()
@@ -200,6 +206,8 @@ mod tests {
     fn a_number_knows_its_country() {
         let number: E164 = "+442079460958".parse().unwrap();
         assert_eq!(number.country().unwrap().code(), "GB");
+        assert_eq!(number.country().unwrap().calling_code().unwrap(), "+44");
+        assert_eq!(Country::US.calling_code().unwrap(), "+1");
         assert!("XX1".parse::<Country>().is_err());
     }
 }

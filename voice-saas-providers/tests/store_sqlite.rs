@@ -15,7 +15,7 @@ use voice_saas_core::{
     provider::telephony::ProviderCallId,
     store::{Store, StoreErrorKind},
     tenant::{Platform, Role, Tenant},
-    testing::{system_scope, tenant_scope},
+    testing::{fixtures, system_scope, tenant_scope},
 };
 use voice_saas_providers::sql::{SqliteStore, connect, migrate};
 
@@ -54,7 +54,7 @@ async fn register(store: &SqliteStore) -> Tenant {
     );
     let mut tx = store.begin_system(&system_scope()).await.expect("it begins");
     tx.accounts()
-        .register(&user, &tenant, Role::Owner)
+        .register(&user, &tenant, Role::Owner, &fixtures::entitlement())
         .await
         .expect("nobody has the address");
     tx.commit().await.expect("it commits");

@@ -28,7 +28,8 @@ pub(crate) async fn demo(settings: Settings) -> Result<ExitCode, Failure> {
         ..settings
     };
     let system = System::new(&settings).await?;
-    let Some(emulator) = &system.providers.emulator else {
+    let real = system.providers.kinds().iter().any(|(_, real)| *real);
+    let Some(emulator) = system.providers.emulator.as_ref().filter(|_| !real) else {
         return Err(
             "the demo calls through the emulator: unset the providers' credentials and EMULATOR_URL".into(),
         );

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use voice_saas_core::{auth::SecretKey, clock::Ambient};
 
 use crate::{
-    Failure,
+    Failure, providers,
     settings::{Settings, SettingsError},
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct Keys {
 
 /// Takes the secrets that were set, and makes the others as far as default mode allows.
 pub(crate) fn keys(settings: &Settings) -> Result<Keys, Failure> {
-    let real = settings.twilio()?.is_some() || settings.elevenlabs()?.is_some();
+    let real = providers::any_is_real(settings)?;
     let beside = database_file(&settings.database_url());
     let secret_key = match &settings.secret_key {
         Some(key) => key.clone(),

@@ -1,12 +1,11 @@
 //! Serving, until somebody says stop.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use voice_saas_providers::emulator::{Emulator, EmulatorConfig};
 
-use crate::{Failure, providers::Providers, settings::Settings, system::System};
+use crate::{Failure, providers, settings::Settings, system::System};
 
 /// How long calls that run may go on after somebody said stop.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,10 +48,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), Failure> {
 
 /// Serves the emulated providers alone.
 pub(crate) async fn emulator(settings: &Settings) -> Result<(), Failure> {
-    let addr = settings
-        .emulator_addr
-        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8089)));
-    let emulator = Emulator::start(EmulatorConfig::new(addr)).await?;
+    let emulator = providers::start_emulator(settings).await?;
     println!("The emulated providers listen on {}", emulator.url());
     println!("Use them with EMULATOR_URL={}", emulator.url());
     asked_to_stop().await;
@@ -77,16 +73,10 @@ async fn asked_to_stop() {
 
 fn print_banner(system: &System, settings: &Settings) {
     let url = system.local_url.as_str().trim_end_matches('/');
-    let which = |real: bool| if real { "real" } else { "EMULATED" };
-    let Providers {
-        twilio_is_real,
-        elevenlabs_is_real,
-        emulator_url,
-        ..
-    } = &system.providers;
     println!("voice-saas reference server {}\n", env!("CARGO_PKG_VERSION"));
-    println!("  Twilio      {}", which(*twilio_is_real));
-    println!("  ElevenLabs  {}", which(*elevenlabs_is_real));
+    for (provider, real) in system.providers.kinds() {
+        println!("  {provider:<10}  {}", if real { "real" } else { "EMULATED" });
+    }
     println!("  database    {}", database_kind(settings));
     println!("  providers call {}\n", system.public_url);
     println!("  API         {url}/docs    (document: {url}/openapi.json)");
@@ -97,7 +87,7 @@ fn print_banner(system: &System, settings: &Settings) {
             file.display()
         );
     }
-    if let Some(emulator) = emulator_url {
+    if let Some(emulator) = &system.providers.emulator_url {
         println!("  emulator    {emulator}_control/state");
         println!(
             "\nTry it (needs curl and jq):\n\n{}",

@@ -1,6 +1,11 @@
 //! What can be set, by environment, by flag, or by the same keys in a TOML file.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU16, NonZeroU32},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
 use secrecy::SecretString;
@@ -45,10 +50,18 @@ settings! {
     cors_origins: String = "CORS_ORIGINS",
     /// How calls reach their agents: `bridge` or `register_call` [default: bridge]
     voice_attach: String = "VOICE_ATTACH",
+    /// A plan catalogue in place of the built-in one
+    plans_file: PathBuf = "PLANS_FILE",
     /// A rate table in place of the built-in one
     rates_file: PathBuf = "RATES_FILE",
     /// Whether this process runs jobs: `on`, `off` or `only` [default: on]
     worker: String = "WORKER",
+    /// How long after a crash another worker takes a job over [default: 30]
+    job_lease_seconds: NonZeroU16 = "JOB_LEASE_SECONDS",
+    /// How long a number that is given back is kept out of service before [default: not at all]
+    number_quarantine_hours: NonZeroU32 = "NUMBER_QUARANTINE_HOURS",
+    /// How often what exists at providers is compared with the database [default: when an operator asks for it]
+    reconcile_every_hours: NonZeroU32 = "RECONCILE_EVERY_HOURS",
     /// Where the built-in emulator listens [default: 127.0.0.1:8089]
     emulator_addr: SocketAddr = "EMULATOR_ADDR",
     /// An emulator that runs elsewhere
@@ -67,6 +80,30 @@ settings! {
     elevenlabs_agent_id: String = "ELEVENLABS_AGENT_ID",
     /// ElevenLabs: signs post-call webhooks
     elevenlabs_webhook_secret: SecretString = "ELEVENLABS_WEBHOOK_SECRET",
+    /// LiveKit: the project or server, such as `wss://my-project.livekit.cloud`
+    livekit_url: Url = "LIVEKIT_URL",
+    /// LiveKit: the API key
+    livekit_api_key: String = "LIVEKIT_API_KEY",
+    /// LiveKit: its secret, which signs webhooks too
+    livekit_api_secret: SecretString = "LIVEKIT_API_SECRET",
+    /// LiveKit: where carriers send calls, such as `abc123.sip.livekit.cloud`
+    livekit_sip_host: String = "LIVEKIT_SIP_HOST",
+    /// LiveKit: the agent that answers calls of numbers with a SIP trunk [default: voice-agent]
+    livekit_agent_name: String = "LIVEKIT_AGENT_NAME",
+    /// LiveKit: where the carrier of calls out is kept: `inline` (it comes with each call) or `stored` [default: inline]
+    livekit_outbound: String = "LIVEKIT_OUTBOUND",
+    /// LiveKit: another address for requests
+    livekit_base_url: Url = "LIVEKIT_BASE_URL",
+    /// Knowlarity: the SR API key
+    knowlarity_authorization: SecretString = "KNOWLARITY_AUTHORIZATION",
+    /// Knowlarity: the application's access key
+    knowlarity_api_key: SecretString = "KNOWLARITY_API_KEY",
+    /// Knowlarity: the plan that numbers are taken from [default: numbers are imported only]
+    knowlarity_plan_id: String = "KNOWLARITY_PLAN_ID",
+    /// Knowlarity: ends the address of pushes, `…/webhooks/knowlarity/{secret}` [default: none are taken]
+    knowlarity_webhook_secret: SecretString = "KNOWLARITY_WEBHOOK_SECRET",
+    /// Knowlarity: another scheme, host and port
+    knowlarity_base_url: Url = "KNOWLARITY_BASE_URL",
 }
 
 /// Why the settings cannot be used.
@@ -110,32 +147,16 @@ impl Settings {
         Ok(self.or(file.try_deserialize().map_err(unreadable)?))
     }
 
-    /// Twilio's credentials, when it is configured.
-    pub(crate) fn twilio(&self) -> Result<Option<(&str, &SecretString)>, SettingsError> {
-        match (&self.twilio_account_sid, &self.twilio_auth_token) {
-            (Some(sid), Some(token)) => Ok(Some((sid, token))),
-            (None, None) => Ok(None),
-            (Some(_), None) => Err(half("Twilio", "TWILIO_AUTH_TOKEN", "TWILIO_ACCOUNT_SID")),
-            (None, Some(_)) => Err(half("Twilio", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")),
+    /// The library's own settings, as far as they are set here.
+    pub(crate) fn limits(&self) -> voice_saas_core::Settings {
+        let hours = |hours: NonZeroU32| Duration::from_hours(hours.get().into());
+        let mut limits = voice_saas_core::Settings::default();
+        if let Some(seconds) = self.job_lease_seconds {
+            limits.job_lease = Duration::from_secs(seconds.get().into());
         }
-    }
-
-    /// ElevenLabs' key and webhook secret, when it is configured.
-    pub(crate) fn elevenlabs(&self) -> Result<Option<(&SecretString, &SecretString)>, SettingsError> {
-        match (&self.elevenlabs_api_key, &self.elevenlabs_webhook_secret) {
-            (Some(key), Some(secret)) => Ok(Some((key, secret))),
-            (None, None) => Ok(None),
-            (Some(_), None) => Err(half(
-                "ElevenLabs",
-                "ELEVENLABS_WEBHOOK_SECRET",
-                "ELEVENLABS_API_KEY",
-            )),
-            (None, Some(_)) => Err(half(
-                "ElevenLabs",
-                "ELEVENLABS_API_KEY",
-                "ELEVENLABS_WEBHOOK_SECRET",
-            )),
-        }
+        limits.quarantine = self.number_quarantine_hours.map(hours);
+        limits.reconcile_every = self.reconcile_every_hours.map(hours);
+        limits
     }
 
     /// Whether this process serves, and whether it runs jobs.
@@ -175,14 +196,6 @@ pub(crate) struct Roles {
     pub(crate) works: bool,
 }
 
-fn half(provider: &'static str, missing: &'static str, given: &'static str) -> SettingsError {
-    SettingsError::HalfConfigured {
-        provider,
-        missing,
-        given,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,13 +229,13 @@ mod tests {
     }
 
     #[test]
-    fn a_half_configured_provider_names_what_is_missing() {
-        let settings = Settings {
-            twilio_account_sid: Some("AC1".to_owned()),
-            ..Settings::default()
-        };
-        let error = settings.twilio().unwrap_err().to_string();
-        assert!(error.contains("TWILIO_AUTH_TOKEN is missing"), "{error}");
+    fn times_are_given_in_their_unit_and_left_alone_otherwise() {
+        let limits = file("number_quarantine_hours = 48\njob_lease_seconds = 5")
+            .unwrap()
+            .limits();
+        assert_eq!(limits.quarantine, Some(Duration::from_hours(48)));
+        assert_eq!(limits.job_lease, Duration::from_secs(5));
+        assert_eq!(limits.reconcile_every, None);
     }
 
     #[test]

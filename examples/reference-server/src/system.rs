@@ -1,11 +1,11 @@
 //! The library put together from the settings, and the address that it listens on.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use tokio::net::TcpListener;
 use url::Url;
 use voice_saas_axum::ApiState;
-use voice_saas_core::{VoiceSaas, ledger::RateTable};
+use voice_saas_core::{VoiceSaas, ledger::RateTable, plan::Catalogue};
 
 use crate::{
     Failure,
@@ -40,11 +40,15 @@ impl System {
         let local_url = local_url(listener.local_addr()?)?;
         let public_url = settings.public_url.clone().unwrap_or_else(|| local_url.clone());
 
-        let mut builder = VoiceSaas::builder(store, keys.secret_key.clone(), public_url.clone());
+        let mut limits = settings.limits();
+        limits.sip = providers.sip(settings);
+        let mut builder =
+            VoiceSaas::builder(store, keys.secret_key.clone(), public_url.clone()).with_settings(limits);
+        if let Some(path) = &settings.plans_file {
+            builder = builder.with_plans(Catalogue::from_toml(&read(path)?)?);
+        }
         if let Some(path) = &settings.rates_file {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            builder = builder.with_rates(RateTable::from_toml(&text)?);
+            builder = builder.with_rates(RateTable::from_toml(&read(path)?)?);
         }
         providers.report_to(&public_url).await?;
         let app = providers.add_to(builder, settings, &public_url)?.build();
@@ -73,6 +77,11 @@ impl System {
         }
         Ok(api)
     }
+}
+
+/// What the file holds.
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Where a browser on this machine finds what listens on `addr`.

@@ -116,6 +116,18 @@ impl Spec {
             .unwrap_or_else(|| panic!("the specification has no schema {name}"))
     }
 
+    /// A sample object by its name, where the file holds samples (`resources`) and no schemas.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn sample(&self, name: &str) -> Value {
+        let samples = &self.document["resources"];
+        let sample = samples.get(name);
+        sample
+            .unwrap_or_else(|| panic!("there is no sample of {name}"))
+            .clone()
+    }
+
     /// Everything that is wrong with a JSON value by a schema of this document.
     pub fn violations(&self, schema: &Value, instance: &Value) -> Vec<String> {
         let mut found = self.violations_but_unknown(schema, instance);

@@ -9,6 +9,7 @@
 //! never be noticed.
 
 mod document;
+mod nested;
 mod operation;
 mod property;
 mod recorder;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
-use super::{Answer, Exchange, Spec, property::may_be};
+use super::{Answer, Exchange, Spec, nested, property::may_be};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
@@ -170,8 +170,19 @@ impl<'s> Operation<'s> {
     fn fields(&self, place: &str, schema: &Value, fields: &[(String, String)]) -> Vec<String> {
         let schema = self.spec.resolve(schema);
         let mut found = Vec::new();
+        let (nested, plain) = nested::parted(fields);
         let mut object = Map::new();
-        for (name, text) in fields {
+        for (name, tree) in nested {
+            let Some(property) = schema["properties"].get(&name) else {
+                found.push(format!("{place} {name}: not declared"));
+                continue;
+            };
+            let value = nested::typed(self.spec, &[property], &tree);
+            let unknown = self.spec.unknown_properties(property, &value);
+            found.extend(unknown.into_iter().map(|what| format!("{place} {name}{what}")));
+            object.insert(name, value);
+        }
+        for (name, text) in plain {
             let Some(property) = schema["properties"].get(name) else {
                 found.push(format!("{place} {name}: not declared"));
                 continue;
@@ -200,7 +211,7 @@ impl<'s> Operation<'s> {
 }
 
 /// A text as the first type that it can be, or as itself.
-fn read(leaves: &[&Value], text: &str) -> Value {
+pub(super) fn read(leaves: &[&Value], text: &str) -> Value {
     let number = |kind| {
         leaves
             .iter()

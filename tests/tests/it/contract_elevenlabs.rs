@@ -31,8 +31,12 @@ const OURS: &str = "agt_018f3c1e5d0f7a3b9c2d4e5f60718293";
 const GONE: &str = "agent_gone";
 
 /// Every place in the adapter that makes a request, and what the request is.
-const CONTRACTS: [(&str, &str); 7] = [
+const CONTRACTS: [(&str, &str); 8] = [
     ("agents.rs delete(DELETE)", "DELETE /v1/convai/agents/{agent_id}"),
+    (
+        "agents.rs get(\"find an agent\")",
+        "GET /v1/convai/agents/{agent_id}",
+    ),
     ("agents.rs get(\"list agents\")", "GET /v1/convai/agents"),
     (
         "agents.rs patch(\"update an agent\")",
@@ -234,6 +238,7 @@ async fn every_request_to_elevenlabs_is_one_that_it_specifies() {
             }
             agents.list_agents(None).await.expect("a page");
             agents.list_agents(Some("cursor=")).await.expect("a page");
+            agents.find_agent(&existing).await.expect("an answer");
             assert_eq!(
                 agents.delete_agent(&existing).await.expect("it goes"),
                 Removal::Removed
@@ -335,6 +340,8 @@ async fn the_emulator_answers_what_elevenlabs_specifies() {
         .await;
     assert_eq!(updated.expect("it is brought up to date"), made);
     assert_eq!(bridge.list_agents(None).await.expect("a page").items.len(), 2);
+    let found = bridge.find_agent(&made).await.expect("it is looked for");
+    assert_eq!(found.expect("it is there").id, made);
 
     for agent in [whole(Binding::Shared), whole(Binding::Dedicated)] {
         let call = call(agent, Direction::Inbound, &made);

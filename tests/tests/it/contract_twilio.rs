@@ -66,6 +66,10 @@ const CONTRACTS: &[(&str, &[&str])] = &[
         &["POST ~/IncomingPhoneNumbers/{Sid}.json"],
     ),
     (
+        "parts.rs delete(DETACH)",
+        &["DELETE /v1/Trunks/{TrunkSid}/PhoneNumbers/{Sid}"],
+    ),
+    (
         "parts.rs delete(DROP)",
         &["DELETE ~/SIP/CredentialLists/{CredentialListSid}/Credentials/{Sid}.json"],
     ),

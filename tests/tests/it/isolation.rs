@@ -1,6 +1,8 @@
 //! The two-tenant sweep. Every route of the OpenAPI document that needs a tenant is called by tenant B with the ids of
 //! tenant A: it must answer as if they did not exist, show nothing of A, and leave no trace in A's data.
 
+mod exempt;
+
 use std::collections::BTreeSet;
 
 use reqwest::Method;
@@ -8,71 +10,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use voice_saas_tests::{Answer, Api, Database, TestApp, TestUser, caller_says, text};
 
-/// Who a route is for, other than a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Audience {
-    /// Everybody: nobody has a tenant yet, or nothing of a tenant is shown.
-    Public,
-    /// A provider, which proves itself by a signature over the request or a token in its path.
-    Provider,
-    /// A call's own agent, by the token of the call.
-    Call,
-    /// Operators of the platform, by a token of their own.
-    Operator,
-}
-
-/// Routes that the sweep leaves out, and why. This list only shrinks.
-const EXEMPT: &[(&str, &str, Audience)] = &[
-    ("POST", "/v1/auth/register", Audience::Public),
-    ("POST", "/v1/auth/login", Audience::Public),
-    ("POST", "/v1/auth/refresh", Audience::Public),
-    ("POST", "/v1/auth/logout", Audience::Public),
-    ("GET", "/healthz", Audience::Public),
-    ("GET", "/readyz", Audience::Public),
-    ("GET", "/metrics", Audience::Public),
-    ("GET", "/openapi.json", Audience::Public),
-    ("GET", "/docs", Audience::Public),
-    ("GET", "/docs/", Audience::Public),
-    ("GET", "/docs/{file}", Audience::Public),
-    ("GET", "/media/twilio/{token}", Audience::Provider),
-    ("POST", "/webhooks/twilio/voice", Audience::Provider),
-    ("POST", "/webhooks/twilio/fallback", Audience::Provider),
-    ("POST", "/webhooks/twilio/status", Audience::Provider),
-    ("POST", "/webhooks/twilio/after-media", Audience::Provider),
-    (
-        "POST",
-        "/webhooks/elevenlabs/conversation-init",
-        Audience::Provider,
-    ),
-    ("POST", "/webhooks/elevenlabs/post-call", Audience::Provider),
-    ("GET", "/webhooks/knowlarity/{secret}", Audience::Provider),
-    ("POST", "/webhooks/knowlarity/{secret}", Audience::Provider),
-    ("POST", "/webhooks/livekit", Audience::Provider),
-    ("POST", "/v1/tools/{tool}", Audience::Call),
-    ("GET", "/v1/admin/unrouted-calls", Audience::Operator),
-    ("GET", "/v1/admin/jobs", Audience::Operator),
-    ("POST", "/v1/admin/jobs/{id}/retry", Audience::Operator),
-    ("POST", "/v1/admin/numbers/provision-missing", Audience::Operator),
-    ("GET", "/v1/admin/jobs/{id}", Audience::Operator),
-    ("GET", "/v1/admin/reconciliation", Audience::Operator),
-    ("POST", "/v1/admin/reconciliation/run", Audience::Operator),
-    (
-        "POST",
-        "/v1/admin/reconciliation/{finding}/adopt",
-        Audience::Operator,
-    ),
-    (
-        "POST",
-        "/v1/admin/reconciliation/{finding}/release",
-        Audience::Operator,
-    ),
-    (
-        "POST",
-        "/v1/admin/reconciliation/{finding}/repair",
-        Audience::Operator,
-    ),
-    ("POST", "/v1/admin/numbers/repoint-webhooks", Audience::Operator),
-];
+use self::exempt::{Audience, EXEMPT};
 
 /// What tenant B must see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +41,9 @@ struct Furnished {
     call: String,
     key: String,
     trunk: String,
+    port: String,
+    /// The number that moves in.
+    ported: String,
     /// Everything that must never be seen by others: ids, numbers, names, words.
     secrets: Vec<String>,
 }
@@ -127,7 +68,15 @@ impl Furnished {
             201 => text(&trunk.ok(201), "id"),
             _ => "trk_018f3c1e5d0f7a3b9c2d4e5f60718293".to_owned(),
         };
+        let ported = format!("+1617555{:04}", 1200 + u16::from(business.as_bytes()[0]));
+        let port = user
+            .post("/v1/numbers/ports", &crate::porting::order(&ported))
+            .await
+            .ok(202);
+        let port = text(&port, "id");
         let secrets = vec![
+            port.clone(),
+            ported.clone(),
             trunk.clone(),
             business.to_owned(),
             user.email(),
@@ -150,6 +99,8 @@ impl Furnished {
             call,
             key,
             trunk,
+            port,
+            ported,
             secrets,
         }
     }
@@ -162,6 +113,10 @@ impl Furnished {
         format!("/v1/numbers/{}", self.number)
     }
 
+    fn port_path(&self) -> String {
+        format!("/v1/numbers/ports/{}", self.port)
+    }
+
     fn call_path(&self, rest: &str) -> String {
         format!("/v1/calls/{}{rest}", self.call)
     }
@@ -171,7 +126,9 @@ impl Furnished {
         let mut seen = Vec::new();
         for (method, path) in swept() {
             // The carrier's stock is nobody's data.
-            if method != "GET" || path == "/v1/numbers/available" {
+            if method != "GET"
+                || ["/v1/numbers/available", "/v1/numbers/portability"].contains(&path.as_str())
+            {
                 continue;
             }
             for probe in probes("GET", &path, self, self) {
@@ -197,6 +154,13 @@ const SWEPT: &[(&str, &str, Probing)] = &[
         tell("/v1/tenant", json!({ "greeting": "Hi" }), Sees::ItsOwn)
     }),
     ("DELETE", "/v1/tenant", |_, _| ask("/v1/tenant", Sees::Apart)),
+    ("GET", "/v1/usage", |_, _| ask("/v1/usage", Sees::ItsOwn)),
+    ("POST", "/v1/usage/check-call", |_, _| {
+        ask("/v1/usage/check-call", Sees::ItsOwn)
+    }),
+    ("GET", "/v1/billing/ledger", |_, _| {
+        ask("/v1/billing/ledger", Sees::ItsOwn)
+    }),
     ("GET", "/v1/api-keys", |_, _| ask("/v1/api-keys", Sees::ItsOwn)),
     ("POST", "/v1/api-keys", |_, _| {
         tell("/v1/api-keys", json!({ "name": "sweep" }), Sees::ItsOwn)
@@ -251,6 +215,34 @@ const SWEPT: &[(&str, &str, Probing)] = &[
     ("POST", "/v1/numbers/import", |a, _| {
         let body = json!({ "phone_number": a.phone_number, "provider": "twilio" });
         tell("/v1/numbers/import", body, Sees::Taken(409))
+    }),
+    ("GET", "/v1/numbers/portability", |a, _| {
+        let number = a.ported.replace('+', "%2B");
+        ask(
+            format!("/v1/numbers/portability?phone_number={number}"),
+            Sees::ItsOwn,
+        )
+    }),
+    ("GET", "/v1/numbers/ports", |_, _| {
+        ask("/v1/numbers/ports", Sees::ItsOwn)
+    }),
+    ("POST", "/v1/numbers/ports", |a, _| {
+        let taken = |number: &str| {
+            let order = crate::porting::order(number);
+            tell("/v1/numbers/ports", order, Sees::Taken(409))
+        };
+        let mut all = taken(&a.ported);
+        all.extend(taken(&a.phone_number));
+        let mut linked = crate::porting::order("+16175551999");
+        linked["agent_id"] = json!(a.agent);
+        all.extend(tell("/v1/numbers/ports", linked, Sees::Nothing));
+        all
+    }),
+    ("GET", "/v1/numbers/ports/{id}", |a, _| {
+        ask(a.port_path(), Sees::Nothing)
+    }),
+    ("DELETE", "/v1/numbers/ports/{id}", |a, _| {
+        ask(a.port_path(), Sees::Nothing)
     }),
     ("GET", "/v1/trunks", |_, _| ask("/v1/trunks", Sees::ItsOwn)),
     ("DELETE", "/v1/trunks/{id}", |a, _| {
@@ -517,7 +509,7 @@ async fn no_route_but_the_public_ones_answers_without_good_credentials(
 }
 
 /// Routes that change nothing although they are no GET.
-const QUESTIONS: [&str; 1] = ["/v1/routing/explain"];
+const QUESTIONS: [&str; 2] = ["/v1/routing/explain", "/v1/usage/check-call"];
 
 #[rstest]
 #[tokio::test]

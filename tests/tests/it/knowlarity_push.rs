@@ -19,7 +19,7 @@ use voice_saas_core::{
     provider::telephony::ProviderCallId,
     store::Store,
     tenant::{Platform, Role, Tenant},
-    testing::{system_scope, tenant_scope},
+    testing::{fixtures, system_scope, tenant_scope},
 };
 use voice_saas_providers::{
     emulator::{FaultKind, KnowlarityPush, KnowlarityScript, Operation, PushMethod, PushParameters},
@@ -154,7 +154,7 @@ async fn register(store: &dyn Store) -> TenantId {
     );
     let mut tx = store.begin_system(&system_scope()).await.expect("it begins");
     tx.accounts()
-        .register(&user, &tenant, Role::Owner)
+        .register(&user, &tenant, Role::Owner, &fixtures::entitlement())
         .await
         .expect("nobody has the address");
     tx.commit().await.expect("it commits");

@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use serde_json::json;
 use voice_saas_core::{
     agent::AgentError,
     auth::{AccountError, AuthError, Forbidden},
     call::{CallError, InboundError, MediaRefused, ToolRefused},
-    number::NumberError,
+    number::{NumberError, PoolError, PortError},
     page::PageError,
+    plan::PlanId,
     provider::{ErrorKind, ProviderError, Recovery, telephony::WebhookError},
     reconcile::ReconciliationError,
     store::{StoreError, StoreErrorKind},
     trunk::TrunkError,
+    usage::Refusal,
     validate::Invalid,
 };
 
@@ -112,6 +115,7 @@ impl From<AgentError> for Problem {
                 "conflict",
                 "somebody else changed the agent in the meantime; read it again",
             ),
+            AgentError::Plan(refusal) => refusal.into(),
             AgentError::Number(error) => error.into(),
             AgentError::Provider(error) => error.into(),
             AgentError::Store(error) => error.into(),
@@ -156,6 +160,11 @@ impl From<NumberError> for Problem {
                  then import it again",
             )
             .with_member("provider", provider),
+            NumberError::ImportForbidden => Self::new(
+                StatusCode::FORBIDDEN,
+                "import_by_operator",
+                "numbers of the carrier's account are given to tenants by the operator; ask for this one",
+            ),
             NumberError::RequirementsMissing { requirements } => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "requirements_missing",
@@ -163,11 +172,79 @@ impl From<NumberError> for Problem {
                  and send their ids as address_id and bundle_id",
             )
             .with_member("requirements", serde_json::to_value(requirements).unwrap_or_default()),
+            NumberError::Plan(refusal) => refusal.into(),
             NumberError::Carrier { provider, retryable } => provider_failed(&provider, retryable),
             NumberError::Provider(error) => error.into(),
             NumberError::Store(error) => error.into(),
             error => Self::internal(&error),
         }
+    }
+}
+
+impl From<PortError> for Problem {
+    fn from(error: PortError) -> Self {
+        let (conflict, unprocessable) = (StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY);
+        match error {
+            PortError::Invalid(invalid) => invalid.into(),
+            PortError::Forbidden(forbidden) => forbidden.into(),
+            PortError::Unsupported { provider } => Self::new(
+                unprocessable,
+                "porting_unsupported",
+                "numbers of other carriers cannot be moved to this one through its interface",
+            )
+            .with_member("provider", provider),
+            PortError::Taken => Self::new(
+                conflict,
+                "number_unavailable",
+                "one of the numbers is held here, or is being moved already",
+            ),
+            PortError::NotPortable { numbers } => {
+                let numbers = numbers.into_iter();
+                let numbers: Vec<_> = numbers
+                    .map(|(number, reason)| json!({ "phone_number": number, "reason": reason }))
+                    .collect();
+                Self::new(
+                    unprocessable,
+                    "number_not_portable",
+                    "the carrier says that these numbers cannot be moved",
+                )
+                .with_member("numbers", numbers)
+            }
+            PortError::Refused {
+                provider,
+                port,
+                reason,
+            } => Self::new(unprocessable, "port_refused", reason)
+                .with_member("provider", provider)
+                .with_member("port_id", port.to_string()),
+            PortError::TooLate => Self::new(
+                conflict,
+                "port_too_late",
+                "the losing carrier is letting the numbers go, or has; release them when they are here",
+            ),
+            PortError::Provider(error) => error.into(),
+            PortError::Store(error) => error.into(),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let upgrade: Vec<&str> = refusal.upgrade.iter().map(PlanId::as_str).collect();
+        let mut problem = Self::new(
+            StatusCode::PAYMENT_REQUIRED,
+            refusal.code.as_str(),
+            refusal.reason.clone(),
+        )
+        .with_member("upgrade", upgrade);
+        if let Some(limit) = refusal.limit {
+            problem = problem.with_member("limit", limit.as_str());
+        }
+        if let Some(at) = refusal.again_at {
+            problem = problem.with_member("again_at", at.to_string());
+        }
+        problem
     }
 }
 
@@ -195,7 +272,7 @@ impl From<TrunkError> for Problem {
             TrunkError::Pending => Self::new(
                 StatusCode::CONFLICT,
                 "trunk_pending",
-                "the trunk is still being set up; try again in a moment",
+                "the trunk is still being set up or taken away; try again in a moment",
             ),
             TrunkError::Store(error) => error.into(),
             error => Self::internal(&error),
@@ -210,6 +287,28 @@ impl From<CallError> for Problem {
             CallError::Forbidden(forbidden) => forbidden.into(),
             CallError::Provider(error) => error.into(),
             CallError::Store(error) => error.into(),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<PoolError> for Problem {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Invalid(invalid) => invalid.into(),
+            PoolError::UnderWay => Self::new(
+                StatusCode::CONFLICT,
+                "already_under_way",
+                "such numbers are being bought already; look at the job, or try again when it is over",
+            ),
+            PoolError::InUse(_) => Self::new(
+                StatusCode::CONFLICT,
+                "number_in_use",
+                "the number is being bought, or a tenant has it; it can be given back afterwards",
+            ),
+            PoolError::Carrier(provider) => provider_failed(&provider, false),
+            PoolError::Provider(error) => error.into(),
+            PoolError::Store(error) => error.into(),
             error => Self::internal(&error),
         }
     }

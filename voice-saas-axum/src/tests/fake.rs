@@ -16,7 +16,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 use uuid::Uuid;
 use voice_saas_core::{
-    VoiceSaas, agent, auth, call, event,
+    VoiceSaas, agent, auth, call, entitlement, event,
     id::{ApiKeyId, TenantId},
     idempotency::{IdempotencyRepo, KeyState, StoredAnswer},
     job, ledger,
@@ -32,8 +32,9 @@ use voice_saas_core::{
     saga,
     scope::{Actor, SystemScope, TenantScope},
     store::{Store, StoreError, StoreErrorKind, SystemTx, TenantTx},
+    subaccount,
     tenant::{self, Role},
-    trunk,
+    trunk, usage,
 };
 
 use crate::ApiState;
@@ -94,11 +95,23 @@ impl TenantTx for Tx {
     fn tenant(&mut self) -> &mut dyn tenant::TenantRepo {
         panic!("no tenants are kept here")
     }
+    fn entitlements(&mut self) -> &mut dyn entitlement::EntitlementRepo {
+        panic!("no entitlements are kept here")
+    }
+    fn usage(&mut self) -> &mut dyn usage::UsageRepo {
+        panic!("no usage is kept here")
+    }
     fn api_keys(&mut self) -> &mut dyn auth::ApiKeyRepo {
         panic!("no API keys are kept here")
     }
     fn numbers(&mut self) -> &mut dyn number::NumberRepo {
         panic!("no numbers are kept here")
+    }
+    fn subaccounts(&mut self) -> &mut dyn subaccount::SubaccountRepo {
+        panic!("no subaccounts are kept here")
+    }
+    fn ports(&mut self) -> &mut dyn number::PortRepo {
+        panic!("no ports are kept here")
     }
     fn trunks(&mut self) -> &mut dyn trunk::TrunkRepo {
         panic!("no trunks are kept here")

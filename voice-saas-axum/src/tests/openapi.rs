@@ -31,10 +31,14 @@ fn the_document_knows_every_route() {
     let expected: BTreeSet<String> = "
         POST /v1/auth/register; POST /v1/auth/login; POST /v1/auth/refresh; POST /v1/auth/logout; GET /v1/auth/me;
         GET /v1/members; GET /v1/api-keys; POST /v1/api-keys; DELETE /v1/api-keys/{id};
+        GET /v1/plans; GET /v1/usage; POST /v1/usage/check-call; GET /v1/billing/ledger;
         GET /v1/tenant; PATCH /v1/tenant; DELETE /v1/tenant;
+        GET /v1/numbers/portability; GET /v1/numbers/ports; POST /v1/numbers/ports;
+        GET /v1/numbers/ports/{id}; DELETE /v1/numbers/ports/{id};
         GET /v1/numbers/available; GET /v1/numbers; POST /v1/numbers;
         POST /v1/numbers/import; GET /v1/trunks; DELETE /v1/trunks/{id}; POST /v1/numbers/{id}/trunk;
-        POST /v1/admin/numbers/provision-missing;
+        POST /v1/admin/numbers/provision-missing; POST /v1/admin/numbers/import;
+        GET /v1/admin/pool; POST /v1/admin/pool; DELETE /v1/admin/pool/{id};
         GET /v1/numbers/{id}; PATCH /v1/numbers/{id}; DELETE /v1/numbers/{id}; POST /v1/routing/explain;
         GET /v1/agents; POST /v1/agents; GET /v1/agents/{id}; PATCH /v1/agents/{id}; DELETE /v1/agents/{id};
         GET /v1/agents/{id}/numbers; PUT /v1/agents/{id}/numbers;

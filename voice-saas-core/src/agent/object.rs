@@ -9,7 +9,7 @@ use crate::{
     VoiceSaas,
     id::{AgentId, JobId},
     job::{JobContext, JobError, JobHandler, NewJob},
-    provider::voice_agent::{Binding, ProviderAgentId},
+    provider::voice_agent::{Binding, ProviderAgentId, VoiceAgentProvider},
     store::{StoreError, TenantTx},
 };
 
@@ -19,6 +19,8 @@ const DELETE: &str = "agent.delete_object";
 #[derive(Serialize, Deserialize)]
 struct Ensure {
     agent: AgentId,
+    /// `None` in rows of an earlier version.
+    provider: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,7 +42,11 @@ pub(crate) async fn enqueue_ensure(
     tx.tenant().require_open().await?;
     let ambient = app.ambient();
     let id = JobId::generate(ambient.ids());
-    let job = NewJob::new(id, ENSURE, json!(Ensure { agent: agent.spec.id }), ambient.now())
+    let payload = Ensure {
+        agent: agent.spec.id,
+        provider: Some(agent.provider.clone()),
+    };
+    let job = NewJob::new(id, ENSURE, json!(payload), ambient.now())
         .with_unique_key(format!("{ENSURE}:{}:{}", agent.spec.id, agent.version));
     Ok(tx.jobs().enqueue(&job, ambient.now()).await?.then_some(id))
 }
@@ -81,10 +87,23 @@ impl JobHandler for EnsureAgentObject {
     }
 
     async fn run(&self, context: &JobContext<'_>) -> Result<(), JobError> {
-        let Ensure { agent: id } = context.payload()?;
+        let Ensure {
+            agent: id,
+            provider: platform,
+        } = context.payload()?;
         let app = context.app();
         let scope = context.scope()?;
-        let agent = app.store().begin(scope).await?.agents().find(id).await?;
+        let agent = match app.store().begin(scope).await?.agents().find(id).await {
+            // Deleted before its object was known here; an attempt that was cut off may have made it all the same.
+            Err(error) if error.is_not_found() => {
+                let platform = platform.and_then(|name| app.voice_agents(&name));
+                return match platform {
+                    Some(platform) => delete_by_name(&**platform, id).await,
+                    None => Ok(()),
+                };
+            }
+            found => found?,
+        };
         let provider = app
             .voice_agents(&agent.provider)
             .ok_or_else(|| JobError::give_up("the agent's platform is not configured"))?;
@@ -132,8 +151,7 @@ impl JobHandler for DeleteAgentObject {
             return Err(JobError::give_up("the agent's platform is not configured"));
         };
         let Some(object) = object else {
-            tracing::info!(agent.id = %agent, "the agent had no object at its platform yet");
-            return Ok(());
+            return delete_by_name(&**provider, agent).await;
         };
         provider
             .delete_agent(&object)
@@ -141,4 +159,24 @@ impl JobHandler for DeleteAgentObject {
             .map_err(|error| JobError::provider(&error))?;
         Ok(())
     }
+}
+
+/// Deletes whatever was made for an agent, whether or not we got to hear of it.
+async fn delete_by_name(provider: &dyn VoiceAgentProvider, agent: AgentId) -> Result<(), JobError> {
+    let failed = |error| JobError::provider(&error);
+    let name = agent.to_string();
+    let (mut objects, mut page) = (Vec::new(), None);
+    loop {
+        let listed = provider.list_agents(page.as_deref()).await.map_err(failed)?;
+        objects.extend(listed.items.into_iter().filter(|object| object.name == name));
+        page = listed.next;
+        if page.is_none() {
+            break;
+        }
+    }
+    for object in objects {
+        tracing::info!(agent.id = %agent, object = object.id.as_str(), "found the object of an agent that is gone");
+        provider.delete_agent(&object.id).await.map_err(failed)?;
+    }
+    Ok(())
 }

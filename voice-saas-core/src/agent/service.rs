@@ -17,6 +17,7 @@ use crate::{
     },
     store::{StoreError, TenantTx},
     tenant::Role,
+    usage::{Limit, Refusal, require_room},
     validate::{Checks, Invalid},
 };
 
@@ -36,6 +37,9 @@ pub enum AgentError {
     /// Somebody else changed it in the meantime.
     #[error("the agent was changed by somebody else in the meantime")]
     Stale,
+    /// The tenant's plan has no room for it.
+    #[error(transparent)]
+    Plan(#[from] Refusal),
     /// A number could not be had.
     #[error(transparent)]
     Number(#[from] NumberError),
@@ -114,6 +118,7 @@ impl<'a> Agents<'a> {
         let scope = principal.require(Role::Member)?;
         let agent = self.fresh(new)?;
         let mut tx = self.app.store().begin(scope).await?;
+        require_room(self.app, &mut *tx, Limit::Agents).await??;
         tx.agents().add(&agent).await?;
         let job = object::enqueue_ensure(self.app, &mut *tx, &agent).await?;
         tx.commit().await?;
@@ -142,15 +147,17 @@ impl<'a> Agents<'a> {
             .accounts()
             .fresh_api_key(&name, vec![ApiScope::Read, ApiScope::Write]);
         let mut tx = self.app.store().begin(scope).await?;
+        require_room(self.app, &mut *tx, Limit::Agents).await??;
         tx.agents().add(&agent).await?;
         tx.api_keys().add(&key).await?;
         let job = object::enqueue_ensure(self.app, &mut *tx, &agent).await?;
+        let numbers = self.app.numbers();
+        let purchase = numbers.begin(&mut *tx, request.for_agent(id)).await?;
         tx.commit().await?;
 
-        let numbers = self.app.numbers();
         let (agent, number) = tokio::join!(
             self.bound(principal, agent, job),
-            numbers.provision(principal, request.for_agent(id))
+            numbers.finish(principal, purchase)
         );
         match number {
             Ok(number) => Ok(AgentWithNumber {

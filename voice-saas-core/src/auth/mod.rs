@@ -22,6 +22,7 @@ pub use service::{AccountError, Accounts, Me, Registration, Session};
 pub(crate) use access::AccessTokens;
 pub(crate) use key::mac;
 pub(crate) use password::Passwords;
+pub(crate) use service::looks_like_email;
 
 /// A person who can log in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::{ApiKey, CredentialHash, RefreshToken, User};
 use crate::{
+    entitlement::Entitlement,
     id::{ApiKeyId, TenantId, TokenFamilyId, UserId},
     store::StoreError,
     tenant::{Member, Role, Tenant},
@@ -13,11 +14,17 @@ use crate::{
 /// People and their logins. They stand above tenants: a person is found by address before any tenant is known.
 #[async_trait]
 pub trait AccountRepo: Send {
-    /// Writes a person, their tenant and their role in it.
+    /// Writes a person, their tenant, their role in it, and what the tenant may use.
     ///
     /// # Errors
     /// `Conflict` when the address is taken.
-    async fn register(&mut self, user: &User, tenant: &Tenant, role: Role) -> Result<(), StoreError>;
+    async fn register(
+        &mut self,
+        user: &User,
+        tenant: &Tenant,
+        role: Role,
+        entitlement: &Entitlement,
+    ) -> Result<(), StoreError>;
     /// The person with this address (lower case).
     async fn user_by_email(&mut self, email: &str) -> Result<Option<User>, StoreError>;
     /// The person.

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     VoiceSaas,
+    entitlement::Entitlement,
     id::{ApiKeyId, TenantId, TokenFamilyId, UserId},
     scope::{Actor, SystemScope, TenantScope},
     store::{StoreError, StoreErrorKind, SystemTx},
@@ -163,15 +164,22 @@ impl<'a> Accounts<'a> {
             now,
         );
         let name = registration.name.unwrap_or_else(|| email.clone());
-        let tenant = Tenant::new(
+        let mut tenant = Tenant::new(
             TenantId::generate(ambient.ids()),
             name,
             registration.platform,
             now,
         );
+        let plan = self.app.plans().registration(registration.platform);
+        let (entitlement, status) = Entitlement::registered(plan, now);
+        tenant.status = status;
 
         let mut tx = self.begin("register").await?;
-        match tx.accounts().register(&user, &tenant, Role::Owner).await {
+        let written = tx
+            .accounts()
+            .register(&user, &tenant, Role::Owner, &entitlement)
+            .await;
+        match written {
             Err(error) if error.kind() == StoreErrorKind::Conflict => return Err(AccountError::EmailTaken),
             written => written?,
         }
@@ -455,7 +463,7 @@ fn normal_email(text: &str) -> String {
 }
 
 /// The mail itself is the real check; this only catches what can never be delivered.
-fn looks_like_email(text: &str) -> bool {
+pub(crate) fn looks_like_email(text: &str) -> bool {
     let parts = text.split_once('@');
     parts.is_some_and(|(local, domain)| {
         !local.is_empty()

@@ -12,6 +12,7 @@ use crate::{
     },
     scope::{Actor, TenantScope},
     store::StoreError,
+    usage::{self, CallKind},
 };
 
 /// Does what a platform's webhook asks for.
@@ -52,7 +53,7 @@ async fn initiate(
         .map_err(|_| WebhookError::Malformed("called_number is not an E.164 number"))?;
     let route = app.routes().find(&number).await?;
     let route = route.ok_or(WebhookError::Malformed("called_number is nobody's here"))?;
-    let decision = decide(&route);
+    let mut decision = decide(&route);
     let Outcome::Agent(agent) = decision.outcome else {
         return Err(WebhookError::Malformed("nobody answers called_number").into());
     };
@@ -69,14 +70,29 @@ async fn initiate(
         ambient.now(),
     );
     call.number = Some(route.number.id);
-    call.agent = Some((agent.spec.id, agent.version));
+
+    let mut tx = app.store().begin(&scope).await?;
+    let kind = CallKind::inbound(&route.number.provider, &number, &agent.provider);
+    let (outcome, windows) = usage::admission(app, &mut *tx, &route.tenant.timezone, &kind).await?;
+    decision.tried.push(usage::tried(&outcome));
+    match &outcome {
+        Ok(_) => call.agent = Some((agent.spec.id, agent.version)),
+        Err(refusal) => call.refuse(refusal.code.end_reason()),
+    }
     let first = CallEventKind::Incoming {
         decision: serde_json::json!(decision.tried),
     };
 
-    let mut tx = app.store().begin(&scope).await?;
     if tx.calls().add(&call, &first).await? {
+        if let Ok(admitted) = &outcome {
+            usage::reserve(app, &mut *tx, id, admitted, windows).await?;
+        }
         tx.commit().await?;
+        if outcome.is_err() {
+            return Err(
+                WebhookError::Malformed("the plan of whose number it is has no room for the call").into(),
+            );
+        }
     } else if let Some(known) = tx
         .calls()
         .find_by_provider_call(&call.provider, &provider_call)

@@ -4,15 +4,34 @@ use super::Call;
 use crate::{
     VoiceSaas,
     id::EntryId,
-    ledger::{LedgerEntry, Rate},
+    ledger::{Account, LedgerEntry, Rate, RateTable, Subject},
     money::Money,
     phone::E164,
     provider::voice_agent::Direction,
     store::{StoreError, TenantTx},
+    usage::CallKind,
 };
 
 /// Under which name an agent platform's charge stands.
 const AGENT: &str = "agent";
+
+const fn telephony(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "telephony_inbound",
+        Direction::Outbound => "telephony_outbound",
+    }
+}
+
+/// What a minute of a call costs at its providers, as far as the rates know.
+pub(crate) fn minute(rates: &RateTable, call: &CallKind<'_>) -> Option<Money> {
+    let carrier = |kind| rates.find(kind, call.carrier, call.country);
+    let agent = call.agents.and_then(|platform| rates.find(AGENT, platform, None));
+    [carrier(telephony(call.direction)), carrier("media_stream"), agent]
+        .into_iter()
+        .flatten()
+        .map(|rate| rate.amount)
+        .reduce(|sum, amount| sum.checked_add(amount).unwrap_or(sum))
+}
 
 /// Writes down what an ended call cost by the rate table.
 pub(crate) async fn record(app: &VoiceSaas, tx: &mut dyn TenantTx, call: &Call) -> Result<(), StoreError> {
@@ -21,18 +40,10 @@ pub(crate) async fn record(app: &VoiceSaas, tx: &mut dyn TenantTx, call: &Call) 
         return Ok(());
     }
     let minutes = (seconds + 59) / 60;
-    let ours = if call.direction == Direction::Inbound {
-        &call.to
-    } else {
-        &call.from
-    };
-    let country = ours.parse::<E164>().ok().and_then(|number| number.country());
+    // A minute's price goes by the number that is called: ours when a call comes in, theirs when it goes out.
+    let country = call.to.parse::<E164>().ok().and_then(|number| number.country());
     let rates = app.rates();
-    let kind = match call.direction {
-        Direction::Inbound => "telephony_inbound",
-        Direction::Outbound => "telephony_outbound",
-    };
-    if let Some(rate) = rates.find(kind, &call.provider, country) {
+    if let Some(rate) = rates.find(telephony(call.direction), &call.provider, country) {
         add(app, tx, call, rate, minutes).await?;
     }
     if call.media_at.is_some()
@@ -88,7 +99,8 @@ pub(crate) async fn correct_agent(
     let ambient = app.ambient();
     let entry = LedgerEntry {
         id: EntryId::generate(ambient.ids()),
-        call: call.id,
+        subject: Subject::Call(call.id),
+        account: Account::Cost,
         kind: kind.to_owned(),
         provider: provider.to_owned(),
         quantity: 1,

@@ -5,23 +5,27 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    Call, CallAnswer, CallEventKind, CallStatus, EndReason, MediaLeg, MediaRefused, Outcome, UnroutedCall,
-    context, conversation, decide::decide, hint, media_leg, progress, token::Purpose, tool,
+    Call, CallAnswer, CallEventKind, EndReason, MediaLeg, MediaRefused, Outcome, UnroutedCall, context,
+    conversation, deadline, decide::decide, hint, media_leg, progress, token::Purpose, tool,
 };
 use crate::{
     VoiceSaas,
     agent::Agent,
     id::{CallId, UnroutedCallId},
+    number::shared_route,
     phone::E164,
     provider::{
         BoxError,
         telephony::{
-            CallPlan, IncomingCall, TelephonyEvent, WebhookAnswer, WebhookError, WebhookKind, WebhookRequest,
+            CallPlan, IncomingCall, ProviderSubaccountId, TelephonyEvent, WebhookAnswer, WebhookError,
+            WebhookKind, WebhookRequest,
         },
         voice_agent::{AgentWebhookKind, Attachment},
     },
     scope::{Actor, SystemScope, TenantScope},
     store::{Route, StoreError},
+    subaccount,
+    usage::{self, CallKind},
 };
 
 /// Why a provider's request is refused.
@@ -57,8 +61,8 @@ impl<'a> InboundCalls<'a> {
     /// Takes a carrier's webhook: verifies it, and does what it asks for. `None` = nothing to say.
     ///
     /// # Errors
-    /// `UnknownProvider`, `Webhook`; `Store` only for [`WebhookKind::Status`], which carriers repeat: a caller who
-    /// waits always gets an answer.
+    /// `UnknownProvider`, `Webhook`; `Store` only for [`WebhookKind::Status`], which carriers repeat, and when whose
+    /// account it comes from cannot be looked up: a caller who waits always gets an answer otherwise.
     #[tracing::instrument(name = "webhook", skip_all, fields(provider = provider, kind = ?kind, call.id))]
     pub async fn telephony(
         &self,
@@ -71,7 +75,11 @@ impl<'a> InboundCalls<'a> {
             .telephony(provider)
             .ok_or(InboundError::UnknownProvider)?;
         let webhook = carrier.webhook().ok_or(InboundError::UnknownProvider)?;
-        match webhook.receive(kind, request)? {
+        let event = match webhook.subaccount(request) {
+            None => webhook.receive(kind, request)?,
+            Some(account) => self.of_subaccount(provider, &account, kind, request).await?,
+        };
+        match event {
             TelephonyEvent::Progress(progress) => {
                 progress::apply(self.app, provider, &progress).await?;
                 Ok(None)
@@ -93,6 +101,44 @@ impl<'a> InboundCalls<'a> {
                 });
                 Ok(Some(webhook.answer(&plan)))
             }
+        }
+    }
+
+    /// Takes a webhook that claims to come from a tenant's own account: that account's secret signs it, for what is the
+    /// tenant's and for nothing else.
+    async fn of_subaccount(
+        &self,
+        provider: &str,
+        account: &ProviderSubaccountId,
+        kind: WebhookKind,
+        request: &WebhookRequest<'_>,
+    ) -> Result<TelephonyEvent, InboundError> {
+        let forged = |why| InboundError::Webhook(WebhookError::Forged(why));
+        let entered = subaccount::named(self.app, provider, account).await?;
+        let entered = entered.ok_or_else(|| forged("it comes from an account that is none of ours"))?;
+        let webhook = entered.carrier.webhook().ok_or(InboundError::UnknownProvider)?;
+        let event = webhook.receive(kind, request)?;
+        let call = match &event {
+            TelephonyEvent::Incoming(call) => {
+                let number = call.to.parse::<E164>().ok();
+                let route = match number.filter(|_| kind != WebhookKind::AfterMedia) {
+                    Some(number) => self.app.routes().find(&number).await?,
+                    None => None,
+                };
+                if route.is_some_and(|route| route.tenant.id != entered.tenant) {
+                    return Err(forged("the account does not hold the number"));
+                }
+                &call.id
+            }
+            TelephonyEvent::Progress(progress) => &progress.id,
+            TelephonyEvent::Hint(call) => call,
+            TelephonyEvent::Other => return Ok(event),
+        };
+        let system = SystemScope::mint("see whose call a webhook names");
+        let mut tx = self.app.store().begin_reading(&system).await?;
+        match tx.owner_of_call(provider, call).await? {
+            Some((tenant, _)) if tenant != entered.tenant => Err(forged("the call is not the account's")),
+            _ => Ok(event),
         }
     }
 
@@ -132,12 +178,16 @@ impl<'a> InboundCalls<'a> {
     }
 
     async fn answer(&self, provider: &str, incoming: &IncomingCall) -> Result<CallPlan, StoreError> {
-        let route = match incoming.to.parse::<E164>() {
-            Ok(number) => self.app.routes().find(&number).await?,
-            Err(_) => None,
-        };
-        let Some(route) = route else {
+        let Ok(number) = incoming.to.parse::<E164>() else {
             return self.unrouted(provider, incoming).await;
+        };
+        // Asked only for numbers that are nobody's own: others do not wait for it.
+        let (route, shared) = match self.app.routes().find(&number).await? {
+            Some(route) => (route, false),
+            None => match shared_route(self.app, &number, &incoming.from).await? {
+                Some(route) => (Arc::new(route), true),
+                None => return self.unrouted(provider, incoming).await,
+            },
         };
 
         let ambient = self.app.ambient();
@@ -151,18 +201,29 @@ impl<'a> InboundCalls<'a> {
             &incoming.to,
             ambient.now(),
         );
-        call.number = Some(route.number.id);
+        // A shared number is none of the tenant's.
+        call.number = (!shared).then_some(route.number.id);
 
-        let decision = decide(&route);
+        let mut decision = decide(&route);
+        let mut tx = self.app.store().begin(&scope).await?;
+        let mut admission = None;
+        if let Outcome::Agent(agent) = decision.outcome {
+            let kind = CallKind::inbound(provider, &number, &agent.provider);
+            let (outcome, windows) =
+                usage::admission(self.app, &mut *tx, &route.tenant.timezone, &kind).await?;
+            decision.tried.push(usage::tried(&outcome));
+            match outcome {
+                Ok(admitted) => admission = Some((admitted, windows)),
+                Err(refusal) => decision.outcome = Outcome::Refuse(refusal.code.end_reason()),
+            }
+        }
         let agent = match decision.outcome {
             Outcome::Agent(agent) => {
                 call.agent = Some((agent.spec.id, agent.version));
                 Some(agent)
             }
             Outcome::Refuse(reason) => {
-                call.status = CallStatus::Rejected;
-                call.end_reason = Some(reason);
-                call.ended_at = Some(call.started_at);
+                call.refuse(reason);
                 call.answer = Some(CallAnswer::Plan(say(&self.app.settings().refused_message)));
                 None
             }
@@ -175,10 +236,17 @@ impl<'a> InboundCalls<'a> {
         let first = CallEventKind::Incoming {
             decision: json!(decision.tried),
         };
-        let mut tx = self.app.store().begin(&scope).await?;
         if !tx.calls().add(&call, &first).await? {
             drop(tx);
             return self.repeat(provider, &scope, incoming).await;
+        }
+        if let Some((admitted, windows)) = admission {
+            usage::reserve(self.app, &mut *tx, id, &admitted, windows).await?;
+            if let Some(seconds) = admitted.max_seconds
+                && call.answer != Some(CallAnswer::Bridge)
+            {
+                deadline::enqueue(self.app, &mut *tx, id, seconds).await?;
+            }
         }
         tx.commit().await?;
         tracing::Span::current().record("call.id", tracing::field::display(id));

@@ -1,5 +1,7 @@
 //! A call's media socket: let in once, bridged to the agent, and accounted for when it closes.
 
+use std::time::Duration;
+
 use futures_util::SinkExt;
 
 use super::{
@@ -40,6 +42,8 @@ pub struct MediaLeg {
     scope: TenantScope,
     call: Call,
     codec: Box<dyn MediaStreamCodec>,
+    /// How long the tenant's plan lets it last, where that is less than any call may.
+    longest: Option<Duration>,
 }
 
 impl std::fmt::Debug for MediaLeg {
@@ -75,12 +79,15 @@ pub(crate) async fn admit(app: &VoiceSaas, provider: &str, token: &str) -> Resul
         tx.calls().update(&call).await?;
     }
     tx.calls().append(id, now, &CallEventKind::MediaConnected).await?;
+    let reservation = tx.usage().reservation(id).await?;
+    let seconds = reservation.and_then(|reservation| reservation.max_seconds);
     tx.commit().await?;
     Ok(MediaLeg {
         app: app.clone(),
         scope,
         call,
         codec: codec.open(),
+        longest: seconds.map(|seconds| Duration::from_secs(u64::from(seconds))),
     })
 }
 
@@ -98,13 +105,14 @@ impl MediaLeg {
             scope,
             call,
             codec,
+            longest,
         } = self;
         let live = app.live().enter(call.id);
         let attendant = Attendant::start(app.clone(), scope.clone(), call.clone());
 
         let settings = app.settings();
         let limits = BridgeLimits {
-            max_call: settings.max_call,
+            max_call: longest.unwrap_or(settings.max_call).min(settings.max_call),
             media_silence: settings.media_silence,
             agent_silence: settings.agent_silence,
             last_words: settings.last_words,
@@ -128,7 +136,11 @@ impl MediaLeg {
         attendant.finish().await;
         // The carrier asks what comes next as soon as its socket closes: the reason must be written by then. Until
         // it closes, the caller hears nothing.
-        finish(&app, &scope, &call, reason(&end)).await;
+        let reason = match (&end, longest) {
+            (BridgeEnd::MaxDuration, Some(_)) => EndReason::PlanLimitReached,
+            (end, _) => reason(end),
+        };
+        finish(&app, &scope, &call, reason).await;
         close(socket, session).await;
         drop(live);
     }

@@ -3,7 +3,8 @@
 mod attendant;
 mod context;
 mod conversation;
-mod cost;
+pub(crate) mod cost;
+pub(crate) mod deadline;
 mod decide;
 mod hint;
 mod inbound;
@@ -100,6 +101,16 @@ reasons! {
     NumberInactive = "number_inactive",
     /// The tenant is suspended or closed.
     TenantSuspended = "tenant_suspended",
+    /// A payment of the tenant failed, and its time of grace is over.
+    SubscriptionPastDue = "subscription_past_due",
+    /// The days of the tenant's trial are over.
+    TrialExpired = "trial_expired",
+    /// The calls of the tenant's trial are used up.
+    TrialCallsExhausted = "trial_calls_exhausted",
+    /// The tenant's plan had no room for it, or for any more of it.
+    PlanLimitReached = "plan_limit_reached",
+    /// The tenant has no plan that is on offer.
+    NoPlan = "no_plan",
     /// Nobody answered.
     NoAnswer = "no_answer",
     /// The callee was busy.
@@ -198,6 +209,15 @@ impl Call {
             duration_seconds: None,
             summary: None,
         }
+    }
+}
+
+impl Call {
+    /// Nobody takes it, for this reason.
+    pub(crate) fn refuse(&mut self, reason: EndReason) {
+        self.status = CallStatus::Rejected;
+        self.end_reason = Some(reason);
+        self.ended_at = Some(self.started_at);
     }
 }
 

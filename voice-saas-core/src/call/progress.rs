@@ -11,6 +11,7 @@ use crate::{
     provider::telephony::{CallProgress, ProviderCallStatus},
     scope::{Actor, SystemScope, TenantScope},
     store::{StoreError, TenantTx},
+    usage,
 };
 
 /// Applies a carrier's word to the call that it is about. A word about a call that we do not know is no error.
@@ -97,6 +98,7 @@ async fn end(
         .append(call.id, now, &CallEventKind::Ended { reason })
         .await?;
     cost::record(app, tx, call).await?;
+    usage::settle(app, tx, call).await?;
     let payload = json!({
         "call_id": call.id,
         "status": call.status,

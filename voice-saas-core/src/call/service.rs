@@ -13,7 +13,9 @@ use crate::{
     provider::{ProviderError, telephony::Removal},
     scope::{SystemScope, TenantScope},
     store::{StoreError, StoreErrorKind},
+    subaccount::CarrierError,
     tenant::Role,
+    usage::{self, CallKind},
     validate::Invalid,
 };
 
@@ -166,9 +168,18 @@ impl<'a> Calls<'a> {
         let route = route
             .filter(|route| route.tenant.id == scope.tenant_id())
             .ok_or_else(not_found)?;
-        let decision = decide(&route);
+        let mut decision = decide(&route);
         let outcome = match decision.outcome {
-            Outcome::Agent(agent) => Ok(agent.spec.id),
+            Outcome::Agent(agent) => {
+                let kind = CallKind::inbound(&route.number.provider, number, &agent.provider);
+                let mut tx = self.app.store().begin(scope).await?;
+                let zone = &route.tenant.timezone;
+                let (admission, _) = usage::admission(self.app, &mut *tx, zone, &kind).await?;
+                decision.tried.push(usage::tried(&admission));
+                admission
+                    .map(|_| agent.spec.id)
+                    .map_err(|refusal| refusal.code.end_reason())
+            }
             Outcome::Refuse(reason) => Err(reason),
         };
         Ok(Explanation {
@@ -189,11 +200,17 @@ impl<'a> Calls<'a> {
         tx.calls().update(&call).await?;
         settle::enqueue(self.app, &mut *tx, id).await?;
         tx.commit().await?;
-        let carrier = self
-            .app
-            .telephony(&call.provider)
-            .and_then(|carrier| carrier.calls());
-        if let (Some(carrier), Some(provider_call)) = (carrier, &call.provider_call)
+        let carrier = match settle::carrier_of(self.app, scope, &call).await {
+            Ok(carrier) => Some(carrier),
+            // What cannot be reached cannot hang up; the settling of the call says what became of it.
+            Err(CarrierError::Provider(error)) => {
+                tracing::warn!(call.id = %id, detail = error.detail(), "the carrier was not told to hang up: {error}");
+                None
+            }
+            Err(CarrierError::Store(error)) => return Err(error.into()),
+        };
+        let calls = carrier.as_ref().and_then(|carrier| carrier.calls());
+        if let (Some(carrier), Some(provider_call)) = (calls, &call.provider_call)
             && carrier.hang_up(provider_call).await? == Removal::AlreadyGone
         {
             tracing::info!(call.id = %id, "the call was over already");

@@ -1,7 +1,7 @@
 //! Settling a call: when its audio or the carrier says that it is over, a job makes sure that the end, the record
 //! and the cost are all there, whatever webhook was lost.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -14,10 +14,11 @@ use crate::{
     job::{JobContext, JobError, JobHandler, NewJob},
     provider::{
         ErrorKind,
-        telephony::{CallProgress, ProviderCallStatus},
+        telephony::{CallProgress, ProviderCallStatus, TelephonyProvider},
     },
     scope::TenantScope,
     store::{StoreError, TenantTx},
+    subaccount::CarrierError,
 };
 
 /// What the job is called.
@@ -86,21 +87,50 @@ impl JobHandler for SettleCall {
     }
 }
 
+/// The call's carrier, in the account that its number is in.
+pub(super) async fn carrier_of(
+    app: &VoiceSaas,
+    scope: &TenantScope,
+    call: &Call,
+) -> Result<Arc<dyn TelephonyProvider>, CarrierError> {
+    let account = match call.number {
+        Some(number) => {
+            app.store()
+                .begin(scope)
+                .await?
+                .numbers()
+                .find(number)
+                .await?
+                .account
+        }
+        None => None,
+    };
+    app.telephony_of(scope, &call.provider, account.as_ref()).await
+}
+
 /// Asks the carrier how the call stands, and writes down what it says. Whether the call is over.
 pub(crate) async fn ended_at_carrier(
     app: &VoiceSaas,
     scope: &TenantScope,
     call: &Call,
 ) -> Result<bool, JobError> {
-    let carrier = app.telephony(&call.provider);
-    let (Some(calls), Some(id)) = (carrier.and_then(|carrier| carrier.calls()), &call.provider_call) else {
-        return Err(JobError::give_up("the call's carrier is not configured"));
+    let Some(id) = &call.provider_call else {
+        return Err(JobError::give_up("the carrier does not know the call"));
     };
-    let word = match calls.fetch(id).await {
+    let fetched = match carrier_of(app, scope, call).await {
+        Ok(carrier) => {
+            let calls = carrier.calls();
+            let calls = calls.ok_or_else(|| JobError::give_up("the carrier cannot be asked for calls"))?;
+            calls.fetch(id).await
+        }
+        Err(CarrierError::Provider(error)) => Err(error),
+        Err(CarrierError::Store(error)) => return Err(error.into()),
+    };
+    let word = match fetched {
         Ok(found) => CallProgress::new(id.clone(), found.status)
             .with_duration(found.duration)
             .with_at(found.ended_at.or(found.started_at)),
-        // The carrier has forgotten it: it is over, however it ended.
+        // The carrier has forgotten it, or its account is closed: it is over, however it ended.
         Err(error) if error.kind() == ErrorKind::NotFound => {
             CallProgress::new(id.clone(), ProviderCallStatus::Completed)
         }

@@ -9,28 +9,30 @@ use super::{Job, JobContext, JobError, JobHandler, JobState, Retry};
 use crate::{
     VoiceSaas,
     agent::{DeleteAgentObject, EnsureAgentObject},
-    call::{settle::SettleCall, sweep},
+    call::{deadline::CutCall, settle::SettleCall, sweep},
     event::dispatch,
     id::JobId,
-    number::{ImportNumber, ProvisionMissing, ProvisionNumber, ReleaseNumber, RepointWebhooks},
+    mail::SendMail,
+    number::{
+        ArrivedNumbers, FillPool, FollowPort, ImportNumber, ProvisionMissing, ProvisionNumber, ReleaseNumber,
+        RepointWebhooks, RetireNumber,
+    },
     page::{Page, PageRequest},
     reconcile::{self, ApplyFinding, RunReconciliation},
     saga::SagaJob,
     scope::{Actor, SystemScope, TenantScope},
     store::StoreError,
     tenant::OffBoardTenant,
-    trunk::{DeleteTrunk, SetUpTrunk},
+    trunk::{AlignTrunk, DeleteTrunk, SetUpTrunk},
 };
 
-/// How long a worker may keep a job without a sign of life.
-const LEASE: Duration = Duration::from_secs(30);
-/// How often it gives one.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+/// With less, a busy machine would take jobs away from those that do them.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// Jobs that one process runs at once.
 const AT_ONCE: u16 = 16;
 /// The longest time between two looks for due jobs.
 const POLL: Duration = Duration::from_secs(5);
-/// How often leases, lost calls and old rows are looked after.
+/// How often leases, lost calls and old rows are looked after at least.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 /// How long finished jobs are kept.
 const KEPT: Duration = Duration::from_hours(7 * 24);
@@ -63,7 +65,7 @@ impl<'a> Jobs<'a> {
     /// Runs jobs until `stop`; then lets those that run finish. Any number of processes may do so.
     pub async fn work(&self, stop: CancellationToken) {
         let slots = Arc::new(tokio::sync::Semaphore::new(usize::from(AT_ONCE)));
-        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING.min(self.lease()));
         housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let free = u16::try_from(slots.available_permits()).unwrap_or(AT_ONCE);
@@ -150,7 +152,7 @@ impl<'a> Jobs<'a> {
             let mut tx = self.begin("run a job at once").await?;
             let claimed = tx
                 .job_queue()
-                .claim_one(id, self.app.ambient().now() + LEASE)
+                .claim_one(id, self.app.ambient().now() + self.lease())
                 .await?;
             tx.commit().await?;
             let wait = match claimed {
@@ -188,6 +190,11 @@ impl<'a> Jobs<'a> {
         }
     }
 
+    /// How long a worker may keep a job without a sign of life; it gives three in that time.
+    fn lease(&self) -> Duration {
+        self.app.settings().job_lease.max(SHORTEST_LEASE)
+    }
+
     async fn begin(&self, reason: &'static str) -> Result<Box<dyn crate::store::SystemTx>, StoreError> {
         self.app.store().begin_system(&SystemScope::mint(reason)).await
     }
@@ -196,7 +203,7 @@ impl<'a> Jobs<'a> {
         let claimed = async {
             let now = self.app.ambient().now();
             let mut tx = self.begin("claim jobs").await?;
-            let jobs = tx.job_queue().claim(now, now + LEASE, limit).await?;
+            let jobs = tx.job_queue().claim(now, now + self.lease(), limit).await?;
             tx.commit().await?;
             Ok::<_, StoreError>(jobs)
         };
@@ -231,6 +238,10 @@ impl<'a> Jobs<'a> {
             let reaped = tx.job_queue().reap(now).await?;
             tx.job_queue().prune(now - KEPT).await?;
             tx.forget(now - REPEATABLE).await?;
+            let pool = tx.number_pool();
+            pool.end_quarantines(now).await?;
+            pool.forget_contacts(now - self.app.settings().shared_contact_lifetime)
+                .await?;
             reconcile::schedule(self.app, &mut *tx).await?;
             tx.commit().await?;
             let swept = sweep::sweep(self.app).await?;
@@ -275,10 +286,10 @@ impl<'a> Jobs<'a> {
     /// Gives signs of life; returns when the job was taken away.
     async fn keep_lease(&self, job: &Job) {
         loop {
-            tokio::time::sleep(HEARTBEAT).await;
+            tokio::time::sleep(self.lease() / 3).await;
             let kept = async {
                 let mut tx = self.begin("keep a job").await?;
-                let until = self.app.ambient().now() + LEASE;
+                let until = self.app.ambient().now() + self.lease();
                 let kept = tx.job_queue().heartbeat(job.id, job.fence, until).await?;
                 tx.commit().await?;
                 Ok::<_, StoreError>(kept)
@@ -328,17 +339,24 @@ fn backoff(attempt: u16, jitter: f64) -> Duration {
 fn handler(kind: &str) -> Option<Box<dyn JobHandler>> {
     let all: &[fn() -> Box<dyn JobHandler>] = &[
         || Box::new(SettleCall),
+        || Box::new(CutCall),
         || Box::new(SagaJob::new(ProvisionNumber)),
         || Box::new(SagaJob::new(ImportNumber)),
+        || Box::new(FollowPort),
+        || Box::new(SagaJob::new(ArrivedNumbers)),
         || Box::new(ProvisionMissing),
         || Box::new(ReleaseNumber),
+        || Box::new(FillPool),
+        || Box::new(RetireNumber),
         || Box::new(SagaJob::new(SetUpTrunk)),
+        || Box::new(AlignTrunk),
         || Box::new(DeleteTrunk),
         || Box::new(EnsureAgentObject),
         || Box::new(DeleteAgentObject),
         || Box::new(RunReconciliation),
         || Box::new(ApplyFinding),
         || Box::new(RepointWebhooks),
+        || Box::new(SendMail),
         || Box::new(SagaJob::new(OffBoardTenant)),
     ];
     all.iter()

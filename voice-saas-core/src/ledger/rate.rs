@@ -21,6 +21,8 @@ pub struct Rate {
     pub unit: String,
     /// The price of one unit.
     pub amount: Money,
+    /// Where the figure is from.
+    pub source: Option<String>,
 }
 
 /// Why a rate table cannot be read.
@@ -58,6 +60,7 @@ struct RateRow {
     country: Option<Country>,
     unit: String,
     amount: String,
+    source: Option<String>,
 }
 
 /// What providers charge.
@@ -100,6 +103,7 @@ impl RateTable {
                         country: row.country,
                         unit: row.unit,
                         amount,
+                        source: row.source,
                     }),
                     Err(source) => Err(RateError::Amount {
                         index: index + 1,
@@ -113,6 +117,11 @@ impl RateTable {
             version: file.version,
             rates,
         })
+    }
+
+    /// All prices.
+    pub fn rates(&self) -> &[Rate] {
+        &self.rates
     }
 
     /// Which table this is.
@@ -138,8 +147,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_table_is_sound() {
-        assert_eq!(RateTable::built_in().version(), "2026-11");
+    fn every_figure_of_the_built_in_table_says_where_it_is_from() {
+        let table = RateTable::built_in();
+        for rate in table.rates() {
+            assert!(
+                rate.source.as_deref().is_some_and(|source| source.len() > 10),
+                "{rate:?}"
+            );
+        }
+        assert_eq!(table.version(), "2026-11-2");
+    }
+
+    #[test]
+    fn there_is_a_rate_for_each_provider_that_the_products_name() {
+        let table = RateTable::built_in();
+        let us = Some(Country::US);
+        for (kind, provider, amount) in [
+            ("telephony_inbound", "twilio", "0.008500"),
+            ("telephony_outbound", "twilio", "0.013000"),
+            ("media_stream", "twilio", "0.004000"),
+            ("number_month", "twilio", "1.150000"),
+            ("agent", "elevenlabs", "0.100000"),
+            ("agent", "openai", "0.048000"),
+            ("stt", "deepgram", "0.004333"),
+            ("llm", "openai", "0.033333"),
+            ("tts", "rime", "0.000000"),
+            ("sip", "livekit", "0.004000"),
+            ("payment", "stripe", "0.300000"),
+            ("payment_share", "stripe", "0.029000"),
+        ] {
+            let rate = table.find(kind, provider, us).map(|rate| rate.amount.to_string());
+            assert_eq!(rate, Some(format!("{amount} USD")), "{kind} at {provider}");
+        }
     }
 
     #[test]

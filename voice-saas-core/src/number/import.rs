@@ -5,25 +5,42 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    NumberError, NumberStatus, Numbers, Ownership, PhoneNumber, Provisioned,
+    NumberError, NumberStatus, Numbers, Ownership, PhoneNumber, Provisioned, is_pooled,
     provision::{Bought, Report, numbers, webhooks},
     release::mark_released,
     service::{PATIENCE, facet, outcome, publish_provisioned},
 };
 use crate::{
+    VoiceSaas,
     auth::Principal,
-    id::NumberId,
+    id::{NumberId, SagaId, TenantId},
     money::Money,
     phone::{Country, E164},
     provider::telephony::Capability,
     saga::{self, Saga, SagaStep, StepContext, StepError},
-    store::StoreErrorKind,
+    scope::{Actor, SystemScope, TenantScope},
+    store::{StoreError, StoreErrorKind},
     tenant::Role,
+    usage::{Limit, require_room},
     validate::{Checks, Invalid},
 };
 
 /// What the saga and its job are called.
 pub(crate) const KIND: &str = "number.import";
+
+/// Who may take numbers into service that a carrier's account holds already. The account is shared by all tenants, and
+/// carriers do not say which of its numbers belongs to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "the use cases handle each")]
+pub enum ImportPolicy {
+    /// Members of a tenant too, as long as nobody holds the number and it was not bought through this library. It fits
+    /// where the account's numbers are meant for whoever names them first.
+    #[default]
+    Members,
+    /// Operators alone, on a tenant's behalf.
+    Operators,
+}
 
 /// Which number to take into service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,17 +73,53 @@ impl ImportRequest {
 }
 
 impl Numbers<'_> {
-    /// Takes a number into service that the carrier's account holds already. It is never given back to the carrier:
+    /// Takes a number into service that the carrier's account holds already, where
+    /// [`Settings::imports`](crate::Settings::imports) lets members do so. It is never given back to the carrier:
     /// releasing it lets go of it here.
     ///
     /// # Errors
-    /// `Forbidden`, `Invalid`, `Unavailable` when any tenant has it, `NotInAccount`, `Carrier`.
+    /// `Forbidden`, `ImportForbidden`, `Invalid`, `Unavailable` when any tenant has it or it was bought for one,
+    /// `NotInAccount`, `Carrier`.
     pub async fn import(
         &self,
         principal: &Principal,
         request: ImportRequest,
     ) -> Result<Provisioned, NumberError> {
         let scope = principal.require(Role::Member)?;
+        if self.app().settings().imports == ImportPolicy::Operators {
+            return Err(NumberError::ImportForbidden);
+        }
+        self.import_as(scope, request, false).await
+    }
+
+    /// The same on a tenant's behalf: for operators, whom no policy binds.
+    ///
+    /// # Errors
+    /// `Invalid`, also for an unknown or closed tenant; `Unavailable`, `NotInAccount`, `Carrier`, `Store`.
+    pub async fn import_for(
+        &self,
+        tenant: TenantId,
+        request: ImportRequest,
+    ) -> Result<Provisioned, NumberError> {
+        let system = SystemScope::mint("an operator imports a number for a tenant");
+        let mut tx = self.app().store().begin_system(&system).await?;
+        let found = tx.tenant(tenant).await?;
+        drop(tx);
+        if found.is_none_or(|tenant| tenant.status.is_ending()) {
+            let detail = "no such tenant, or one that was closed";
+            return Err(Invalid::field("/tenant_id", "unknown", detail).into());
+        }
+        tracing::info!(tenant.id = %tenant, provider = request.provider, "an operator imports a number");
+        let scope = TenantScope::mint(tenant, Actor::System("an operator imports a number"));
+        self.import_as(&scope, request, true).await
+    }
+
+    async fn import_as(
+        &self,
+        scope: &TenantScope,
+        request: ImportRequest,
+        by_operator: bool,
+    ) -> Result<Provisioned, NumberError> {
         let mut checks = Checks::new();
         if let Some(label) = &request.label {
             checks.length(label, 1..=100, "/label");
@@ -82,10 +135,12 @@ impl Numbers<'_> {
             Some(country) => country,
             None => tx.tenant().get().await?.country,
         };
+        require_room(app, &mut *tx, Limit::Numbers).await??;
         let unique_key = format!("{KIND}:{}", request.number);
         let state = State {
             request,
             country,
+            by_operator,
             row: None,
             found: None,
         };
@@ -103,6 +158,9 @@ impl Numbers<'_> {
 pub(crate) struct State {
     request: ImportRequest,
     country: Country,
+    /// An operator knows whose number it is.
+    #[serde(default)]
+    by_operator: bool,
     row: Option<NumberId>,
     found: Option<Found>,
 }
@@ -132,6 +190,20 @@ impl Saga for ImportNumber {
 
 fn nothing() -> StepError {
     StepError::give_up("nothing was found", json!(Report::Carrier { retryable: true }))
+}
+
+fn taken(detail: &str) -> StepError {
+    let nearby_area_codes = Vec::new();
+    StepError::give_up(detail, json!(Report::Unavailable { nearby_area_codes }))
+}
+
+/// Whether the tag is an earlier import's: that number was in the account before, and stays there. Any other number
+/// with a tag was bought by us, or by another installation: nobody takes it over unless an operator says so.
+async fn was_imported(app: &VoiceSaas, tag: SagaId) -> Result<bool, StoreError> {
+    let system = SystemScope::mint("look how a number that is to be imported came into the account");
+    let mut tx = app.store().begin_system(&system).await?;
+    let sagas = tx.reconciliation().sagas(&[tag]).await?;
+    Ok(sagas.iter().any(|saga| saga.kind == KIND))
 }
 
 /// Makes the number this tenant's and nobody else's, before the carrier is asked: whose it is shows in no answer.
@@ -166,10 +238,7 @@ impl SagaStep<State> for Claim {
         }
         match tx.numbers().add(&row).await {
             Err(error) if error.kind() == StoreErrorKind::Conflict => {
-                let report = Report::Unavailable {
-                    nearby_area_codes: Vec::new(),
-                };
-                return Err(StepError::give_up("somebody has the number", json!(report)));
+                return Err(taken("somebody has the number"));
             }
             added => added?,
         }
@@ -210,6 +279,18 @@ impl SagaStep<State> for LookUp {
                 json!(Report::NotInAccount),
             )
         })?;
+        // Looked up after the carrier's answer: it was in our books before it was in the account.
+        let State { request, .. } = &*state;
+        if is_pooled(context.app, &request.provider, &request.number).await? {
+            return Err(taken("the number is the operator's own"));
+        }
+        let tag = found.friendly_name.parse().ok();
+        if let Some(tag) = tag.filter(|tag| !state.by_operator && *tag != context.saga())
+            && !was_imported(context.app, tag).await?
+        {
+            // Whose it is shows in no answer.
+            return Err(taken("the number was bought for somebody"));
+        }
         state.found = Some(Found {
             monthly_price: found.monthly_price,
             held: found.into(),

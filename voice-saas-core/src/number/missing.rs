@@ -165,6 +165,11 @@ async fn begin(
         Err(NumberError::AlreadyAssigned) => Ok(()),
         // Deleted in the meantime.
         Err(NumberError::Store(error)) if error.is_not_found() => Ok(()),
+        // The tenant's plan has no room: its other agents stay without one too.
+        Err(NumberError::Plan(refusal)) => {
+            tracing::info!(tenant.id = %scope.tenant_id(), agent.id = %agent, "no number for an agent: {refusal}");
+            Ok(())
+        }
         Err(NumberError::Store(error)) => Err(error.into()),
         Err(error) => Err(JobError::again(error.to_string())),
     }

@@ -2,6 +2,8 @@
 
 mod import;
 mod missing;
+mod pool;
+mod port;
 mod provision;
 mod release;
 mod repo;
@@ -16,11 +18,16 @@ use crate::{
     id::{AgentId, NumberId, SagaId},
     money::Money,
     phone::{Country, E164},
-    provider::telephony::{NumberCapabilities, ProviderNumberId},
+    provider::telephony::{NumberCapabilities, ProviderNumberId, ProviderSubaccountId},
 };
 
-pub use import::ImportRequest;
+pub use import::{ImportPolicy, ImportRequest};
 pub use missing::{MissingNumbers, MissingRequest};
+pub use pool::{
+    FillRequest, IllegalPoolChange, Lending, NumberPolicy, NumberPool, NumberPoolRepo, PoolError, PoolFilter,
+    PoolNumber, PoolStatus, Retired, SharedContact, Sharing, Wish,
+};
+pub use port::{Canceled, NewPort, Port, PortError, PortLine, PortRepo, PortStatus, Ports, SealedOrder};
 pub use provision::ProvisionRequest;
 pub use release::Released;
 pub use repo::{NumberFilter, NumberRepo};
@@ -29,19 +36,24 @@ pub use status::{IllegalChange, NumberStatus};
 
 pub(crate) use import::{ImportNumber, KIND as IMPORT};
 pub(crate) use missing::ProvisionMissing;
+pub(crate) use pool::{FillPool, RetireNumber, is_pooled, shared_route, take_back};
+pub(crate) use port::{ArrivedNumbers, FollowPort, end_for_off_boarding};
 pub(crate) use provision::{ProvisionNumber, webhooks};
 pub(crate) use release::{ReleaseNumber, give_back};
 pub(crate) use repoint::RepointWebhooks;
+pub(crate) use service::facet;
 
 /// How a tenant came by a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "there is no third way")]
+#[expect(clippy::exhaustive_enums, reason = "there is no other way")]
 pub enum Ownership {
     /// Bought by us, and given back to the carrier when it is released.
     Bought,
     /// It was in the carrier's account before, and stays there when it is released.
     Imported,
+    /// Lent from the operator's pool, and given back to it when it is released.
+    Pool,
 }
 
 /// A phone number that a tenant holds.
@@ -54,6 +66,8 @@ pub struct PhoneNumber {
     pub number: E164,
     /// The name of the carrier.
     pub provider: String,
+    /// The tenant's own account at the carrier that it is in; `None` = the operator's.
+    pub account: Option<ProviderSubaccountId>,
     /// The carrier's id, once it is bought.
     pub provider_id: Option<ProviderNumberId>,
     /// What people call it.
@@ -97,6 +111,7 @@ impl PhoneNumber {
             friendly_name: number.to_string(),
             number,
             provider: provider.into(),
+            account: None,
             provider_id: None,
             capabilities: NumberCapabilities::default(),
             status: NumberStatus::Pending,

@@ -1,16 +1,23 @@
-//! The purchase of a number, as a saga: choose, buy, put into service.
+//! The purchase of a number, as a saga: choose, open the tenant's account where it is to have one, buy, put into service.
 //!
 //! The exact number and our saga's id go into the order, so that after an ambiguous failure or a crash the number
 //! is found again instead of being bought twice.
+
+mod account;
+mod choose;
+mod lent;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::{
+    account::{OpenAccount, can, carrier, numbers_of},
+    choose::{Choose, next_candidate},
+};
 use super::{
-    NumberError, NumberFilter, NumberStatus, PhoneNumber,
-    release::mark_released,
-    service::{area_codes, facet, publish_provisioned},
+    NumberError, NumberFilter, NumberStatus,
+    service::{facet, publish_provisioned},
 };
 use crate::{
     VoiceSaas,
@@ -20,12 +27,15 @@ use crate::{
     provider::{
         ErrorKind, ProviderError, Recovery,
         telephony::{
-            AvailableNumber, NumberCapabilities, NumberKind, NumberOrder, NumberProvider, NumberQuery,
-            NumberRequirements, NumberWebhooks, ProviderNumber, ProviderNumberId,
+            AvailableNumber, Capability, NumberCapabilities, NumberKind, NumberOrder, NumberProvider,
+            NumberRequirements, NumberWebhooks, ProviderNumber, ProviderNumberId, ProviderSubaccountId,
+            TelephonyProvider,
         },
     },
+    reconcile,
     saga::{self, Saga, SagaStep, StepContext, StepError},
     store::{StoreError, StoreErrorKind, TenantTx},
+    usage::{Limit, require_room},
 };
 
 /// What the saga and its job are called.
@@ -112,12 +122,18 @@ impl ProvisionRequest {
 pub(crate) struct State {
     request: ProvisionRequest,
     provider: String,
+    /// The tenant's own account at the carrier, in which it is bought; `None` = the operator's.
+    #[serde(default)]
+    account: Option<ProviderSubaccountId>,
     /// Candidates that were not tried yet, the best last.
     candidates: Vec<AvailableNumber>,
     /// The candidate that is being bought, and our row for it.
     chosen: Option<E164>,
     row: Option<NumberId>,
     bought: Option<Bought>,
+    /// Whether the chosen number is the pool's: then nothing is bought.
+    #[serde(default)]
+    lent: bool,
     /// What the country asks for and the request does not have.
     #[serde(default)]
     missing: Option<NumberRequirements>,
@@ -144,10 +160,12 @@ impl State {
         Self {
             request,
             provider: provider.to_owned(),
+            account: None,
             candidates: Vec::new(),
             chosen: None,
             row: None,
             bought: None,
+            lent: false,
             missing: None,
         }
     }
@@ -165,7 +183,7 @@ impl State {
 /// Begins a purchase: writes the saga and its job.
 ///
 /// # Errors
-/// `AlreadyAssigned` when the agent has a number or is getting one; `Store` (`NotFound`) when there is no such agent.
+/// `AlreadyAssigned` when the agent has a number or is getting one; `Plan` when the tenant's plan has no room; `Store` (`NotFound`) when there is no such agent.
 pub(super) async fn begin(
     app: &VoiceSaas,
     tx: &mut dyn TenantTx,
@@ -185,6 +203,7 @@ pub(super) async fn begin(
         }
         unique_key = Some(format!("{KIND}:{agent}"));
     }
+    require_room(app, tx, Limit::Numbers).await??;
     let state = State::new(request, provider);
     let begun = saga::begin(app, tx, &ProvisionNumber, &state, unique_key).await?;
     begun.ok_or(NumberError::AlreadyAssigned)
@@ -248,7 +267,7 @@ impl Saga for ProvisionNumber {
     }
 
     fn steps(&self) -> &'static [&'static dyn SagaStep<State>] {
-        &[&Choose, &Buy, &PutIntoService]
+        &[&Choose, &OpenAccount, &Buy, &PutIntoService]
     }
 }
 
@@ -272,176 +291,23 @@ pub(crate) fn webhooks(app: &VoiceSaas, provider: &str) -> NumberWebhooks {
     )
 }
 
-/// Finds candidates. Nothing is paid for yet, so every failure turns the saga back at once.
-#[derive(Debug)]
-struct Choose;
-
-#[async_trait]
-impl SagaStep<State> for Choose {
-    fn name(&self) -> &'static str {
-        "choose"
-    }
-
-    async fn run(&self, context: &mut StepContext<'_>, state: &mut State) -> Result<(), StepError> {
-        let numbers = numbers(context.app, &state.provider)?;
-        let fail = |error: ProviderError| {
-            let detail = error.detail().unwrap_or_default();
-            StepError::give_up(format!("{error}: {detail}"), Report::of(&error))
-        };
-        let request = &state.request;
-        let mut query = NumberQuery::new(request.country).with_kind(request.kind);
-        if let Some(number) = &request.number {
-            query = query.with_contains(number.as_str().trim_start_matches('+'));
-        }
-        if let Some(area_code) = &request.area_code {
-            query = query.with_area_code(area_code);
-        }
-        let mut found = numbers.search(&query).await.map_err(fail)?;
-        if let Some(number) = &request.number {
-            found.retain(|available| available.number == *number);
-        }
-        if found.is_empty() {
-            let nearby_area_codes = nearby(numbers, request).await.map_err(fail)?;
-            return Err(StepError::give_up(
-                "no number fits",
-                json!(Report::Unavailable { nearby_area_codes }),
-            ));
-        }
-        found.reverse();
-        state.candidates = found;
-        next_candidate(context, state).await?;
-        if state.request.address.is_some() || state.request.bundle.is_some() {
-            return Ok(());
-        }
-        let request = &state.request;
-        match numbers.requirements(request.country, request.kind).await {
-            Ok(requirements) if !requirements.is_empty() => Err(state.wait_for(requirements)),
-            Ok(_) => Ok(()),
-            // Then the purchase says it.
-            Err(error) => {
-                tracing::debug!("what the country asks for is not known: {error}");
-                Ok(())
-            }
-        }
-    }
-
-    async fn undo(&self, context: &mut StepContext<'_>, state: &mut State) -> Result<(), StepError> {
-        let Some(row) = state.row else { return Ok(()) };
-        if state.missing.is_none() {
-            return Ok(mark_released(context.app, context.scope, row).await?);
-        }
-        let mut tx = context.app.store().begin(context.scope).await?;
-        let mut number = tx.numbers().find(row).await?;
-        number
-            .turn(NumberStatus::WaitingForDocuments)
-            .map_err(StoreError::from)?;
-        tx.numbers().update(&number).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-}
-
-/// How far "nearby" is.
-const NEARBY_MILES: u16 = 100;
-
-/// Area codes that have numbers: around the wanted one where the carrier knows distances, else anywhere.
-async fn nearby(
-    numbers: &dyn NumberProvider,
-    request: &ProvisionRequest,
-) -> Result<Vec<String>, ProviderError> {
-    let anywhere = NumberQuery::new(request.country)
-        .with_kind(request.kind)
-        .with_limit(30);
-    if let Some(center) = center(request) {
-        let near = anywhere.clone().with_near(center, NEARBY_MILES);
-        match numbers.search(&near).await {
-            Ok(found) if !found.is_empty() => return Ok(area_codes(&found, request.country)),
-            Ok(_) => {}
-            Err(error) => tracing::debug!("numbers nearby were not found: {error}"),
-        }
-    }
-    Ok(area_codes(&numbers.search(&anywhere).await?, request.country))
-}
-
-/// A number in the wanted area, where the country has area codes (+1).
-fn center(request: &ProvisionRequest) -> Option<E164> {
-    match (&request.number, &request.area_code) {
-        (Some(number), _) => number.as_str().starts_with("+1").then(|| number.clone()),
-        (None, Some(area_code)) => {
-            let in_nanp = matches!(&*request.country.code(), "US" | "CA") && area_code.len() == 3;
-            // Where the exchange lies does not matter; that it can exist does.
-            in_nanp.then(|| format!("+1{area_code}5550100").parse().ok())?
-        }
-        (None, None) => None,
-    }
-}
-
-/// Takes the best candidate that nobody here holds, and writes it down.
-async fn next_candidate(context: &mut StepContext<'_>, state: &mut State) -> Result<(), StepError> {
-    let ambient = context.app.ambient();
-    while let Some(candidate) = state.candidates.pop() {
-        let mut tx = context.app.store().begin(context.scope).await?;
-        // A crash between writing the row and the saga leaves a row that the next try finds.
-        let known = tx.numbers().find_by_saga(context.saga()).await?;
-        let waiting = match known {
-            Some(_) => None,
-            None => tx.numbers().find_waiting(&candidate.number).await?,
-        };
-        let written = match known.or(waiting) {
-            Some(mut row) => {
-                row.turn(NumberStatus::Pending).map_err(StoreError::from)?;
-                row.saga = Some(context.saga());
-                row.number = candidate.number.clone();
-                row.friendly_name = candidate.number.to_string();
-                row.provider.clone_from(&state.provider);
-                state.row = Some(row.id);
-                tx.numbers().update(&row).await
-            }
-            None => {
-                let id = NumberId::generate(ambient.ids());
-                let row = PhoneNumber::pending(
-                    id,
-                    candidate.number.clone(),
-                    &state.provider,
-                    state.request.country,
-                    context.saga(),
-                    ambient.now(),
-                );
-                state.row = Some(id);
-                tx.numbers().add(&row).await
-            }
-        };
-        match written {
-            Err(error) if error.kind() == StoreErrorKind::Conflict => continue,
-            written => written?,
-        }
-        tx.commit().await?;
-        state.chosen = Some(candidate.number);
-        return context.save(state).await;
-    }
-    let report = Report::Unavailable {
-        nearby_area_codes: Vec::new(),
-    };
-    Err(StepError::give_up(
-        "every candidate was taken in the meantime",
-        json!(report),
-    ))
-}
-
 /// Buys the chosen number, or finds that it was bought.
 #[derive(Debug)]
 struct Buy;
 
 impl Buy {
+    /// The number, if we bought it: our tag says so. Where numbers bear no names, having ordered exactly this one says
+    /// so; nobody else here has it, because the row holds it.
     async fn look(
         context: &StepContext<'_>,
-        numbers: &dyn NumberProvider,
+        carrier: &dyn TelephonyProvider,
         number: &E164,
     ) -> Result<Option<ProviderNumber>, StepError> {
-        let found = numbers.find(number).await;
+        let found = numbers_of(carrier)?.find(number).await;
         let found = found
             .map_err(|error| StepError::again(format!("could not look for the number: {error}"), None))?;
-        Ok(found.filter(|found| found.friendly_name == context.saga().to_string()))
+        let named = can(carrier, Capability::NameNumbers);
+        Ok(found.filter(|found| !named || found.friendly_name == context.saga().to_string()))
     }
 }
 
@@ -452,14 +318,19 @@ impl SagaStep<State> for Buy {
     }
 
     async fn run(&self, context: &mut StepContext<'_>, state: &mut State) -> Result<(), StepError> {
-        let numbers = numbers(context.app, &state.provider)?;
+        if state.lent {
+            return lent::point(context, state).await;
+        }
+        let carrier = carrier(context, state).await?;
+        let numbers = numbers_of(&*carrier)?;
+        let named = can(&*carrier, Capability::NameNumbers);
         let mut look_first = context.begun_before();
         loop {
             let Some(number) = state.chosen.clone() else {
                 next_candidate(context, state).await?;
                 continue;
             };
-            if look_first && let Some(found) = Self::look(context, numbers, &number).await? {
+            if look_first && let Some(found) = Self::look(context, &*carrier, &number).await? {
                 state.bought = Some(found.into());
                 return Ok(());
             }
@@ -473,7 +344,10 @@ impl SagaStep<State> for Buy {
                 }
                 // Also the answer for a number that we bought a moment ago.
                 Err(error) if error.kind() == ErrorKind::NumberUnavailable => {
-                    if let Some(found) = Self::look(context, numbers, &number).await? {
+                    // Without a name, one that was never ordered before is not ours.
+                    if (named || look_first)
+                        && let Some(found) = Self::look(context, &*carrier, &number).await?
+                    {
                         state.bought = Some(found.into());
                         return Ok(());
                     }
@@ -481,7 +355,7 @@ impl SagaStep<State> for Buy {
                     look_first = false;
                 }
                 Err(error) if error.recovery() == Recovery::Reconcile => {
-                    if let Some(found) = Self::look(context, numbers, &number).await? {
+                    if let Some(found) = Self::look(context, &*carrier, &number).await? {
                         state.bought = Some(found.into());
                         return Ok(());
                     }
@@ -498,20 +372,32 @@ impl SagaStep<State> for Buy {
     }
 
     async fn undo(&self, context: &mut StepContext<'_>, state: &mut State) -> Result<(), StepError> {
-        let numbers = numbers(context.app, &state.provider)?;
+        if state.lent {
+            // The pool's own, whom it goes back to with the first step.
+            return Ok(());
+        }
         // What was bought is found by number and tag, whether or not we got to hear of it.
         let Some(number) = &state.chosen else {
             return Ok(());
         };
-        let id = match state.bought.take() {
-            Some(bought) => Some(bought.id),
-            None => Self::look(context, numbers, number).await?.map(|found| found.id),
+        let carrier = carrier(context, state).await?;
+        let id = match &state.bought {
+            Some(bought) => Some(bought.id.clone()),
+            None => Self::look(context, &*carrier, number)
+                .await?
+                .map(|found| found.id),
         };
-        if let Some(id) = id {
-            numbers.release(&id).await.map_err(|error| {
+        let Some(id) = id else { return Ok(()) };
+        if can(&*carrier, Capability::ReleaseNumbers) {
+            let released = numbers_of(&*carrier)?.release(&id).await;
+            released.map_err(|error| {
                 StepError::again(format!("could not give the number back: {error}"), None)
             })?;
+        } else {
+            let tenant = context.scope.tenant_id();
+            reconcile::leave_by_hand(context.app, tenant, &state.provider, id.as_str(), number).await?;
         }
+        state.bought = None;
         Ok(())
     }
 }
@@ -540,6 +426,7 @@ impl SagaStep<State> for PutIntoService {
             return Ok(());
         }
         number.turn(NumberStatus::Active).map_err(StoreError::from)?;
+        number.account.clone_from(&state.account);
         number.provider_id = Some(bought.id);
         number.capabilities = bought.capabilities;
         number.provisioned_at = Some(now);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    NumberError, NumberStatus, Numbers, Ownership, PhoneNumber,
+    NumberError, NumberStatus, Numbers, Ownership, PhoneNumber, pool,
     service::{PATIENCE, facet},
 };
 use crate::{
@@ -17,7 +17,11 @@ use crate::{
     event::DomainEvent,
     id::{EventId, JobId, NumberId},
     job::{JobContext, JobError, JobHandler, NewJob, Ran},
-    provider::Recovery,
+    provider::{
+        Recovery,
+        telephony::{Capability, ProviderNumberId, TelephonyProvider},
+    },
+    reconcile::leave_by_hand,
     scope::TenantScope,
     store::{StoreError, TenantTx},
     tenant::Role,
@@ -43,7 +47,7 @@ pub enum Released {
 
 impl Numbers<'_> {
     /// Gives the number back, after its quarantine where the settings ask for one. It is not answered from now on;
-    /// releasing it again is no error. An imported number stays in the carrier's account.
+    /// releasing it again is no error. An imported number stays in the carrier's account; one of the pool goes back there.
     ///
     /// # Errors
     /// `Forbidden`, `Pending`, `Carrier`, `Store` (`NotFound`).
@@ -116,7 +120,7 @@ pub(crate) async fn begin_release(
         due,
     )
     .with_unique_key(format!("{RELEASE}:{}", number.id))
-    .with_max_attempts(50);
+    .with_max_attempts(1_000);
     Ok(tx.jobs().enqueue(&job, now).await?.then_some(job.id))
 }
 
@@ -157,25 +161,48 @@ impl JobHandler for ReleaseNumber {
     }
 }
 
-/// Gives the number back at its carrier now, with its trunk; repeating it does no harm.
+/// Gives the number back now, with its trunk: at its carrier, or to the pool. Repeating it does no harm.
 pub(crate) async fn give_back(app: &VoiceSaas, scope: &TenantScope, id: NumberId) -> Result<(), JobError> {
     let number = app.store().begin(scope).await?.numbers().find(id).await?;
     trunk::delete_of_number(app, scope, id).await?;
     if let (Ownership::Bought, Some(provider_id)) = (number.owned, &number.provider_id) {
-        let carrier = app
-            .telephony(&number.provider)
-            .ok_or_else(|| JobError::give_up("the number's carrier is not configured"))?;
-        let numbers = facet(&**carrier).map_err(|error| JobError::provider(&error))?;
-        numbers
-            .release(provider_id)
+        match app
+            .telephony_of(scope, &number.provider, number.account.as_ref())
             .await
-            .map_err(|error| match error.recovery() {
-                // Releasing twice does no harm, so an ambiguous failure is simply repeated.
-                Recovery::Reconcile => JobError::again(error.to_string()),
-                _ => JobError::provider(&error),
-            })?;
+        {
+            // With its account the number is gone.
+            Err(error) if error.is_gone() => {}
+            carrier => release_at(app, scope, &*carrier?, &number, provider_id).await?,
+        }
+    }
+    if let (Ownership::Pool, Some(saga)) = (number.owned, number.saga) {
+        // Before the row is: a number that nobody has any more would stay lent for ever.
+        pool::take_back(app, scope.tenant_id(), saga).await?;
     }
     mark_released(app, scope, id).await?;
+    Ok(())
+}
+
+/// Gives the number back at its carrier. One that is taken back by hand alone is left to an operator, and waited for no
+/// longer.
+async fn release_at(
+    app: &VoiceSaas,
+    scope: &TenantScope,
+    carrier: &dyn TelephonyProvider,
+    number: &PhoneNumber,
+    provider_id: &ProviderNumberId,
+) -> Result<(), JobError> {
+    if !carrier.capabilities().contains(&Capability::ReleaseNumbers) {
+        let (tenant, id) = (scope.tenant_id(), provider_id.as_str());
+        return Ok(leave_by_hand(app, tenant, &number.provider, id, &number.number).await?);
+    }
+    let numbers = facet(carrier).map_err(|error| JobError::provider(&error))?;
+    let released = numbers.release(provider_id).await;
+    released.map_err(|error| match error.recovery() {
+        // Releasing twice does no harm, so an ambiguous failure is simply repeated.
+        Recovery::Reconcile => JobError::again(error.to_string()),
+        _ => JobError::provider(&error),
+    })?;
     Ok(())
 }
 

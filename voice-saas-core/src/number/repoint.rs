@@ -1,6 +1,9 @@
 //! Pointing the webhooks of all numbers to the present public URL, after it has changed.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -15,9 +18,12 @@ use crate::{
     phone::E164,
     provider::{
         ProviderError, Recovery,
-        telephony::{Capability, NumberProvider, ProviderNumber},
+        telephony::{Capability, ProviderNumber, ProviderPage},
     },
-    reconcile::ReconciliationError,
+    reconcile::{
+        LookError, ReconciliationError,
+        accounts::{self, Account},
+    },
     scope::SystemScope,
     store::{StoreError, SystemTx},
     validate::Invalid,
@@ -46,7 +52,7 @@ struct Progress {
     /// Carriers that could not be walked, and why.
     failed: HashMap<String, String>,
     listed: u64,
-    /// Held by a tenant, and pointing elsewhere.
+    /// Held by a tenant or the pool, and pointing elsewhere.
     elsewhere: u64,
     repointed: u64,
     /// The carrier refuses to point them anywhere: those on a trunk.
@@ -54,7 +60,7 @@ struct Progress {
 }
 
 impl Numbers<'_> {
-    /// Begins to point the webhooks of all numbers that tenants hold to the present public URL; a dry run only counts
+    /// Begins to point the webhooks of all numbers that tenants and the pool hold to the present public URL; a dry run only counts
     /// them. The job says how far it is.
     ///
     /// # Errors
@@ -110,9 +116,9 @@ impl JobHandler for RepointWebhooks {
             let name = carrier.name().as_str();
             let able = [Capability::ListNumbers, Capability::ConfigureNumbers];
             let able = able.iter().all(|needed| carrier.capabilities().contains(needed));
-            let Some(numbers) = carrier.numbers().filter(|_| able) else {
+            if carrier.numbers().is_none() || !able {
                 continue;
-            };
+            }
             let wanted = payload.provider.as_deref().is_none_or(|wanted| wanted == name);
             if !wanted || progress.done.iter().any(|done| done == name) || progress.failed.contains_key(name)
             {
@@ -122,7 +128,7 @@ impl JobHandler for RepointWebhooks {
                 progress.carrier = Some(name.to_owned());
                 progress.page = None;
             }
-            walk(context, &payload, &mut progress, numbers, name, until).await?;
+            walk(context, &payload, &mut progress, name, until).await?;
             progress.carrier = None;
             save(context, &progress).await?;
         }
@@ -146,28 +152,30 @@ async fn walk(
     context: &JobContext<'_>,
     payload: &Payload,
     progress: &mut Progress,
-    numbers: &dyn NumberProvider,
     name: &str,
     until: Instant,
 ) -> Result<(), JobError> {
     let app = context.app();
     let mut resumed = progress.page.is_some();
     loop {
-        let listed = match numbers.list(progress.page.as_deref()).await {
+        let (account, listed) = match list(app, name, progress.page.as_deref()).await {
             Ok(listed) => listed,
+            Err(LookError::Store(error)) => return Err(error.into()),
+            Err(error @ LookError::Cursor) => return Err(JobError::give_up(error.to_string())),
             // A cursor that was kept over a pause may be refused. What points to us already is passed over.
-            Err(error) if resumed && error.recovery() == Recovery::GiveUp => {
+            Err(LookError::Provider(error)) if resumed && error.recovery() == Recovery::GiveUp => {
                 tracing::warn!(provider = name, "the carrier's list is begun again: {error}");
                 (resumed, progress.page) = (false, None);
                 continue;
             }
-            Err(error) if error.recovery() == Recovery::GiveUp => {
+            Err(LookError::Provider(error)) if error.recovery() == Recovery::GiveUp => {
                 let why = format!("{error}: {:?}", error.kind());
                 progress.failed.insert(name.to_owned(), why);
                 return Ok(());
             }
-            Err(error) => return Err(JobError::provider(&error)),
+            Err(LookError::Provider(error)) => return Err(JobError::provider(&error)),
         };
+        let numbers = account.numbers().map_err(|error| JobError::provider(&error))?;
         resumed = false;
         progress.listed += listed.items.len() as u64;
         for id in elsewhere(app, name, &listed.items).await? {
@@ -180,7 +188,9 @@ async fn walk(
                 Err(error) => refused(progress, &error)?,
             }
         }
-        progress.page = listed.next;
+        progress.page = accounts::next(app, &account, listed.next)
+            .await
+            .map_err(|error| JobError::again(error.to_string()))?;
         if progress.page.is_none() {
             progress.done.push(name.to_owned());
             return Ok(());
@@ -190,6 +200,17 @@ async fn walk(
             return Err(JobError::again_after(Duration::ZERO, "to be continued"));
         }
     }
+}
+
+/// A page of the numbers at the carrier, in one of the accounts there.
+async fn list(
+    app: &VoiceSaas,
+    name: &str,
+    page: Option<&str>,
+) -> Result<(Account, ProviderPage<ProviderNumber>), LookError> {
+    let (account, page) = accounts::enter(app, name, page).await?;
+    let listed = account.numbers()?.list(page.as_deref()).await?;
+    Ok((account, listed))
 }
 
 /// A number that the carrier will not point anywhere keeps nobody else's waiting.
@@ -206,7 +227,7 @@ fn refused(progress: &mut Progress, error: &ProviderError) -> Result<(), JobErro
     Ok(())
 }
 
-/// Those of the page that a tenant holds and whose calls are reported elsewhere.
+/// Those of the page that a tenant or the pool holds and whose calls are reported elsewhere.
 async fn elsewhere<'a>(
     app: &VoiceSaas,
     provider: &str,
@@ -229,8 +250,19 @@ async fn elsewhere<'a>(
             NumberStatus::Active | NumberStatus::Inactive | NumberStatus::Quarantined
         )
     });
-    Ok(held
-        .filter_map(|(_, row)| wrong.get(&row.number).copied())
+    let pooled = tx
+        .number_pool()
+        .numbers(provider, &wanted, jiff::Timestamp::MAX)
+        .await?;
+    let pooled = pooled.iter().filter(|row| row.provider_id.is_some());
+    // A number that is lent is in both.
+    let ours: HashSet<&E164> = held
+        .map(|(_, row)| &row.number)
+        .chain(pooled.map(|row| &row.number))
+        .collect();
+    Ok(ours
+        .into_iter()
+        .filter_map(|number| wrong.get(number).copied())
         .collect())
 }
 

@@ -12,17 +12,21 @@ use crate::{
     VoiceSaas,
     auth::{Forbidden, Principal},
     event::DomainEvent,
-    id::{AgentId, EventId, NumberId, SagaId},
+    id::{AgentId, EventId, JobId, NumberId, SagaId},
     page::{Page, PageRequest},
     phone::Country,
     provider::{
         ErrorKind, ProviderError,
-        telephony::{AvailableNumber, NumberProvider, NumberQuery, NumberRequirements, TelephonyProvider},
+        telephony::{
+            AvailableNumber, Capability, NumberProvider, NumberQuery, NumberRequirements, TelephonyProvider,
+        },
     },
     saga::SagaStatus,
     scope::TenantScope,
     store::{StoreError, StoreErrorKind, TenantTx},
     tenant::Role,
+    trunk,
+    usage::Refusal,
     validate::{Checks, Invalid},
 };
 
@@ -63,12 +67,18 @@ pub enum NumberError {
         /// Which carrier.
         provider: String,
     },
+    /// Numbers of the carrier's account are given to tenants by operators.
+    #[error("numbers of the carrier's account are imported by operators")]
+    ImportForbidden,
     /// The country asks for papers first.
     #[error("the country of the number asks for an address or documents first")]
     RequirementsMissing {
         /// What it asks for, as far as the carrier says so.
         requirements: NumberRequirements,
     },
+    /// The tenant's plan has no room for it.
+    #[error(transparent)]
+    Plan(#[from] Refusal),
     /// The carrier failed, and nothing was bought.
     #[error("the carrier {provider} cannot be used now")]
     Carrier {
@@ -98,6 +108,14 @@ pub enum Provisioned {
         /// The number that was chosen, if it came that far.
         number: Option<Box<PhoneNumber>>,
     },
+}
+
+/// A purchase that is written down and was not run yet.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    saga: SagaId,
+    job: JobId,
+    carrier: &'static str,
 }
 
 /// Numbers: see [`VoiceSaas::numbers`].
@@ -132,7 +150,7 @@ impl<'a> Numbers<'a> {
     /// Buys a number. Whatever happens in between, it ends up with the tenant or not bought at all.
     ///
     /// # Errors
-    /// `Forbidden`, `Invalid`, `Unavailable`, `AlreadyAssigned`, `RequirementsMissing`, `Carrier`; after each of
+    /// `Forbidden`, `Invalid`, `Plan`, `Unavailable`, `AlreadyAssigned`, `RequirementsMissing`, `Carrier`; after each of
     /// them nothing is paid for.
     pub async fn provision(
         &self,
@@ -140,6 +158,18 @@ impl<'a> Numbers<'a> {
         request: ProvisionRequest,
     ) -> Result<Provisioned, NumberError> {
         let scope = principal.require(Role::Member)?;
+        let mut tx = self.app.store().begin(scope).await?;
+        let begun = self.begin(&mut *tx, request).await?;
+        tx.commit().await?;
+        self.finish(principal, begun).await
+    }
+
+    /// Writes a purchase down, in the unit of work that needs it.
+    pub(crate) async fn begin(
+        &self,
+        tx: &mut dyn TenantTx,
+        request: ProvisionRequest,
+    ) -> Result<Begun, NumberError> {
         check(&request)?;
         let carrier = match &request.provider {
             None => self.app.default_telephony()?,
@@ -149,12 +179,20 @@ impl<'a> Numbers<'a> {
                 .ok_or_else(|| Invalid::field("/provider", "unknown", "no such carrier"))?,
         };
         facet(&**carrier)?;
-        let mut tx = self.app.store().begin(scope).await?;
-        let (saga, job) = provision::begin(self.app, &mut *tx, request, carrier.name().as_str()).await?;
-        tx.commit().await?;
+        let carrier = carrier.name().as_str();
+        let (saga, job) = provision::begin(self.app, tx, request, carrier).await?;
+        Ok(Begun { saga, job, carrier })
+    }
 
-        self.app.jobs().run_now(job, PATIENCE).await?;
-        outcome(self.app, scope, saga, carrier.name().as_str()).await
+    /// Runs a purchase that is committed, and says what came of it so far.
+    pub(crate) async fn finish(
+        &self,
+        principal: &Principal,
+        begun: Begun,
+    ) -> Result<Provisioned, NumberError> {
+        let scope = principal.require(Role::Member)?;
+        self.app.jobs().run_now(begun.job, PATIENCE).await?;
+        outcome(self.app, scope, begun.saga, begun.carrier).await
     }
 
     /// Newest first.
@@ -187,7 +225,8 @@ impl<'a> Numbers<'a> {
         Ok(self.app.store().begin(scope).await?.numbers().find(id).await?)
     }
 
-    /// Renames the number, or takes it in or out of service.
+    /// Renames the number, or takes it in or out of service; its SIP trunk, if it has one, takes calls or refuses them
+    /// with it.
     ///
     /// # Errors
     /// `Forbidden`, `Invalid`, `Pending`, `Releasing`, `Illegal`, `Store` (`NotFound`; also for a released number).
@@ -219,8 +258,15 @@ impl<'a> Numbers<'a> {
             None => {}
         }
         tx.numbers().update(&number).await?;
+        let job = match active {
+            Some(_) => trunk::enqueue_align(self.app, &mut *tx, id).await?,
+            None => None,
+        };
         tx.commit().await?;
         self.app.routes().forget(&number.number).await;
+        if let Some(job) = job {
+            self.app.jobs().run_now(job, PATIENCE).await?;
+        }
         Ok(number)
     }
 
@@ -278,7 +324,7 @@ fn check(request: &ProvisionRequest) -> Result<(), Invalid> {
 }
 
 /// The carrier's numbers.
-pub(super) fn facet(carrier: &dyn TelephonyProvider) -> Result<&dyn NumberProvider, ProviderError> {
+pub(crate) fn facet(carrier: &dyn TelephonyProvider) -> Result<&dyn NumberProvider, ProviderError> {
     carrier.numbers().ok_or_else(|| {
         ProviderError::new(carrier.name(), "handle numbers", ErrorKind::Unsupported)
             .with_detail("numbers of this carrier cannot be bought or released through its interface")
@@ -335,5 +381,18 @@ pub(super) async fn publish_provisioned(
         payload,
         ambient.now(),
     );
+    tx.outbox().publish(&event).await?;
+    let carrier = app.telephony(&number.provider);
+    if carrier.is_none_or(|carrier| carrier.capabilities().contains(&Capability::ConfigureNumbers)) {
+        return Ok(());
+    }
+    // Its interface points numbers nowhere: somebody does it by hand, below this address.
+    let payload = json!({
+        "number_id": number.id, "phone_number": number.number, "provider": number.provider,
+        "point_to": app.public_url().webhook(&number.provider, ""),
+    });
+    tracing::warn!(number.id = %number.id, provider = number.provider, "a number is to be pointed to us by hand");
+    let id = EventId::generate(ambient.ids());
+    let event = DomainEvent::new(id, "number.to_be_pointed", payload, ambient.now());
     tx.outbox().publish(&event).await
 }

@@ -62,6 +62,8 @@ pub enum ErrorKind {
     Forbidden,
     /// The provider's plan or balance is used up.
     QuotaExceeded,
+    /// The customer's bank refused to pay; [`ProviderError::decline`] says why.
+    PaymentDeclined,
     /// The adapter cannot do this at all.
     Unsupported,
 }
@@ -84,9 +86,23 @@ impl ErrorKind {
             | Self::Invalid
             | Self::Forbidden
             | Self::QuotaExceeded
+            | Self::PaymentDeclined
             | Self::Unsupported => Recovery::GiveUp,
         }
     }
+}
+
+/// Why a bank refused to pay: the source of a [`PaymentDeclined`](ErrorKind::PaymentDeclined).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the payment was declined: {code}")]
+#[expect(clippy::exhaustive_structs, reason = "adapters build it")]
+pub struct PaymentDecline {
+    /// The bank's reason in the provider's words, such as `insufficient_funds`.
+    pub code: String,
+    /// What may be shown to the customer.
+    pub message: Option<String>,
+    /// Whether the bank would pay if the customer were there to confirm.
+    pub needs_customer: bool,
 }
 
 /// A provider's failure.
@@ -162,6 +178,11 @@ impl ProviderError {
         self.detail.as_deref()
     }
 
+    /// Why the bank refused to pay.
+    pub fn decline(&self) -> Option<&PaymentDecline> {
+        self.source.as_deref()?.downcast_ref()
+    }
+
     /// The id that the provider's support will ask for.
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
@@ -190,6 +211,19 @@ mod tests {
     fn after_a_timeout_one_looks_before_one_acts() {
         assert_eq!(ErrorKind::TimedOut.recovery(), Recovery::Reconcile);
         assert_eq!(ErrorKind::ServerError.recovery(), Recovery::Reconcile);
+    }
+
+    #[test]
+    fn a_declined_payment_tells_why() {
+        let decline = PaymentDecline {
+            code: "insufficient_funds".to_owned(),
+            message: None,
+            needs_customer: false,
+        };
+        let error = ProviderError::new(ProviderName::new("test"), "charge", ErrorKind::PaymentDeclined)
+            .with_source(decline.clone());
+        assert_eq!(error.decline(), Some(&decline));
+        assert_eq!(error.recovery(), Recovery::GiveUp);
     }
 
     #[test]

@@ -1,9 +1,13 @@
-//! The ports to providers: what the core asks of a carrier and of a voice-agent platform.
+//! The ports to providers: what the core asks of a carrier, of a voice-agent platform, and of whoever collects the
+//! money.
 //!
 //! A provider is a set of small facets, present or absent; what one lacks is `None` or
 //! [`ErrorKind::Unsupported`], never a method that pretends to succeed.
 
+pub mod app_store;
+pub mod billing;
 mod error;
+pub mod mail;
 pub mod telephony;
 pub mod voice_agent;
 
@@ -11,7 +15,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-pub use error::{BoxError, ErrorKind, ProviderError, Recovery};
+pub use error::{BoxError, ErrorKind, PaymentDecline, ProviderError, Recovery};
 
 /// The name of a provider, in lower case: `twilio`, `elevenlabs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

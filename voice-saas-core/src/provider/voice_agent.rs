@@ -460,6 +460,9 @@ pub trait VoiceAgentProvider: fmt::Debug + Send + Sync + 'static {
     /// Deletes the agent's object.
     async fn delete_agent(&self, id: &ProviderAgentId) -> Result<Removal, ProviderError>;
 
+    /// The agent at the platform; `None` when it has no such agent.
+    async fn find_agent(&self, id: &ProviderAgentId) -> Result<Option<ProviderAgent>, ProviderError>;
+
     /// All agents at the platform, page by page.
     async fn list_agents(&self, page: Option<&str>) -> Result<ProviderPage<ProviderAgent>, ProviderError>;
 

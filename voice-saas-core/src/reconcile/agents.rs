@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     Action, Classification, Finding, Observation, Resolution, ResourceKind,
-    inventory::{ActionError, Inventory, Listed, Look, LookError, Refusal, Unseen},
+    inventory::{ActionError, Inventory, Listed, Look, LookError, ROWS, Refusal, Unseen, confirmed, made_at},
     repo::KnownAgent,
 };
 use crate::{
@@ -19,8 +19,6 @@ use crate::{
     },
     scope::{Actor, SystemScope, TenantScope},
 };
-
-const ROWS: u16 = 500;
 
 #[derive(Debug)]
 pub(super) struct Agents;
@@ -90,12 +88,19 @@ impl Inventory for Agents {
             if platform.is_shared(&found) {
                 continue;
             }
-            let row = found.name.parse().ok().and_then(|id: AgentId| rows.get(&id));
+            let id: Option<AgentId> = found.name.parse().ok();
+            let made = id.and_then(|id| made_at(id.as_uuid()));
+            let row = id.and_then(|id| rows.get(&id));
+            // Its row is not written yet.
+            if row.is_none() && look.is_young(made) {
+                continue;
+            }
             if let Some((classification, detail)) = classify(&found, row) {
                 let (kind, id) = (ResourceKind::Agent, found.id.as_str());
                 let seen = Observation::new(look.provider, kind, id, classification, found.name);
                 let tenant = row.map(|row| row.tenant);
-                listed.findings.push(seen.with_detail(detail).of_tenant(tenant));
+                let seen = seen.with_detail(detail).of_tenant(tenant);
+                listed.findings.push(seen.with_terms(made, None));
             }
         }
         Ok(listed)
@@ -108,14 +113,29 @@ impl Inventory for Agents {
             .reconciliation()
             .unseen_agents(look.run, look.provider, look.began, after, ROWS)
             .await?;
+        drop(tx);
         let next = rows.last().filter(|_| rows.len() == usize::from(ROWS));
         let next = next.map(|row| row.id.to_string());
-        let findings = rows.into_iter().filter_map(|row| {
+        let platform = platform(look.app, look.provider)?;
+        let absent = confirmed(rows, |row| async {
+            let found = match &row.object {
+                Some(object) => platform.find_agent(object).await?,
+                None => None,
+            };
+            Ok(found.is_none().then_some(row))
+        });
+        let absent = absent.await?;
+        // One that was deleted or made anew meanwhile is not missed.
+        let ids: Vec<AgentId> = absent.iter().map(|row| row.id).collect();
+        let now = look.begin().await?.reconciliation().agents(&ids).await?;
+        let missed = absent.into_iter().filter(|row| now.contains(row));
+        let findings = missed.filter_map(|row| {
             let (kind, class) = (ResourceKind::Agent, Classification::Missing);
             let object = row.object?;
             let seen = Observation::new(row.provider, kind, object.as_str(), class, row.id.to_string());
             Some(
                 seen.of_tenant(Some(row.tenant))
+                    .with_terms(made_at(row.id.as_uuid()), None)
                     .with_detail("the platform does not have it"),
             )
         });

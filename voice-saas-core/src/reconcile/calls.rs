@@ -7,23 +7,35 @@ use async_trait::async_trait;
 
 use super::{
     Action, Classification, Finding, Observation, Resolution, ResourceKind,
+    accounts::scope,
     inventory::{ActionError, Inventory, Listed, Look, LookError, Refusal, Unseen},
+    repo::LiveCall,
 };
 use crate::{
     VoiceSaas,
     call::{CallStatus, settle},
     id::{CallId, JobId, TenantId},
-    provider::{ErrorKind, ProviderError, ProviderName, telephony::ProviderCallId},
+    provider::{ErrorKind, ProviderName, telephony::ProviderCallId},
     scope::{Actor, TenantScope},
+    subaccount::CarrierError,
 };
 
-/// A younger call may have ended a moment ago, with its callback on the way.
+/// A younger call, or one whose end is younger, may have its callback on the way.
 const OLD: Duration = Duration::from_mins(10);
 /// Calls asked for between two writes of the progress.
 const AT_ONCE: u16 = 25;
 
 #[derive(Debug)]
 pub(super) struct Calls;
+
+fn over(look: &Look<'_>, call: &LiveCall, detail: &str) -> Observation {
+    let (kind, class) = (ResourceKind::Call, Classification::Missing);
+    let id = call.provider_call.as_str();
+    Observation::new(look.provider, kind, id, class, call.id.to_string())
+        .of_tenant(Some(call.tenant))
+        .with_terms(Some(call.started_at), None)
+        .with_detail(detail)
+}
 
 #[async_trait]
 impl Inventory for Calls {
@@ -41,14 +53,6 @@ impl Inventory for Calls {
 
     async fn list(&self, look: &Look<'_>, page: Option<&str>) -> Result<Listed, LookError> {
         let after: Option<CallId> = page.map(str::parse).transpose().map_err(|_| LookError::Cursor)?;
-        let carrier = look.app.telephony(look.provider);
-        let calls = carrier.and_then(|carrier| carrier.calls()).ok_or_else(|| {
-            ProviderError::new(
-                ProviderName::new("voice-saas"),
-                "find a carrier",
-                ErrorKind::Unsupported,
-            )
-        })?;
         let mut tx = look.begin().await?;
         let live = tx
             .reconciliation()
@@ -63,7 +67,24 @@ impl Inventory for Calls {
             ..Listed::default()
         };
         for call in live {
+            let account = call.account.as_ref();
+            let carrier = look
+                .app
+                .telephony_of(&scope(call.tenant), look.provider, account)
+                .await;
+            // A closed account carries no calls.
+            if carrier.as_ref().is_err_and(CarrierError::is_gone) {
+                listed
+                    .findings
+                    .push(over(look, &call, "its account at the carrier is closed"));
+                continue;
+            }
+            let carrier = carrier?;
+            let Some(calls) = carrier.calls() else {
+                return Ok(Listed::default());
+            };
             let detail = match calls.fetch(&call.provider_call).await {
+                Ok(found) if found.ended_at.is_some_and(|ended| ended > look.began - OLD) => continue,
                 Ok(found) if CallStatus::of_provider(found.status).is_some_and(CallStatus::is_terminal) => {
                     "the carrier says that it is over"
                 }
@@ -73,13 +94,7 @@ impl Inventory for Calls {
                 Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Listed::default()),
                 Err(error) => return Err(error.into()),
             };
-            let (kind, class) = (ResourceKind::Call, Classification::Missing);
-            let id = call.provider_call.as_str();
-            let seen = Observation::new(look.provider, kind, id, class, call.id.to_string())
-                .of_tenant(Some(call.tenant))
-                .with_terms(Some(call.started_at), None)
-                .with_detail(detail);
-            listed.findings.push(seen);
+            listed.findings.push(over(look, &call, detail));
         }
         Ok(listed)
     }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::{Action, Finding, Observation, Resolution, ResourceKind};
 use crate::{
@@ -27,10 +29,37 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// Whether something of this age is too young to be called an orphan: whoever made it may not have written it down.
+    pub(super) fn is_young(&self, since: Option<Timestamp>) -> bool {
+        since.is_some_and(|since| since > self.began - self.app.settings().orphan_age)
+    }
+
     pub(super) async fn begin(&self) -> Result<Box<dyn SystemTx>, StoreError> {
         let system = SystemScope::mint("reconcile with providers");
         self.app.store().begin_system(&system).await
     }
+}
+
+/// When an id was made: it is a `UUIDv7`.
+pub(super) fn made_at(id: Uuid) -> Option<Timestamp> {
+    let (seconds, nanoseconds) = id.get_timestamp()?.to_unix();
+    Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
+}
+
+/// Rows that are looked up one by one at a time, and how many of them at once: a page of a list may have missed them.
+pub(super) const ROWS: u16 = 50;
+
+/// Asks the provider for each of these rows by itself; those that it does not have. A list may shift while it is read,
+/// so that its pages alone prove nothing.
+pub(super) async fn confirmed<Row, Asked>(
+    rows: Vec<Row>,
+    is_there: impl Fn(Row) -> Asked,
+) -> Result<Vec<Row>, LookError>
+where
+    Asked: Future<Output = Result<Option<Row>, LookError>>,
+{
+    let asked = stream::iter(rows).map(is_there).buffered(8);
+    asked.try_filter_map(|row| async { Ok(row) }).try_collect().await
 }
 
 /// One page of a provider's list, compared with the store.
@@ -53,7 +82,7 @@ pub(super) struct Unseen {
 
 /// Why a look was cut short.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LookError {
+pub(crate) enum LookError {
     #[error(transparent)]
     Provider(#[from] ProviderError),
     #[error(transparent)]
@@ -92,7 +121,7 @@ pub(super) trait Inventory: fmt::Debug + Send + Sync {
     /// Compares a page of the provider's list with the store.
     async fn list(&self, look: &Look<'_>, page: Option<&str>) -> Result<Listed, LookError>;
 
-    /// Our rows that no page showed.
+    /// Our rows that no page showed, and that the provider does not have when it is asked for each of them.
     async fn unseen(&self, look: &Look<'_>, after: Option<&str>) -> Result<Unseen, LookError>;
 
     /// Whether the action may be taken at all, as things stand in the store.
@@ -110,7 +139,9 @@ pub(super) trait Inventory: fmt::Debug + Send + Sync {
 }
 
 /// Every kind, in the order in which a run goes through them. A further kind is one more entry.
-pub(super) const ALL: [&dyn Inventory; 4] = [
+pub(super) const ALL: [&dyn Inventory; 5] = [
+    // First: what is gone holds nothing that is worth a look.
+    &super::subaccounts::Subaccounts,
     &super::numbers::Numbers,
     &super::trunks::Trunks,
     &super::agents::Agents,

@@ -4,14 +4,17 @@
 //! is held in memory but one page, and a run that was cut off goes on at the page where it stopped. Each kind of
 //! resource is one file here, an `Inventory`.
 
+pub(crate) mod accounts;
 mod action;
 mod agents;
 mod calls;
 mod inventory;
 mod numbers;
+mod pool;
 mod repo;
 mod run;
 mod service;
+mod subaccounts;
 mod trunks;
 
 use jiff::Timestamp;
@@ -26,6 +29,8 @@ pub use repo::{FindingFilter, KnownAgent, KnownSaga, KnownTrunk, LiveCall, Recon
 pub use service::{Applied, Reconciliation, ReconciliationError, RunRequest};
 
 pub(crate) use action::ApplyFinding;
+pub(crate) use inventory::LookError;
+pub(crate) use numbers::leave_by_hand;
 pub(crate) use run::{RunReconciliation, schedule};
 
 /// Kinds of resources that are reconciled.
@@ -33,6 +38,8 @@ pub(crate) use run::{RunReconciliation, schedule};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ResourceKind {
+    /// Tenants' own accounts at carriers.
+    Subaccount,
     /// Phone numbers at carriers.
     Number,
     /// SIP trunks.

@@ -5,12 +5,16 @@ use jiff::Timestamp;
 
 use super::{Classification, Finding, FindingState, Resolution, ResourceKind};
 use crate::{
-    id::{AgentId, CallId, FindingId, JobId, NumberId, SagaId, TenantId, TrunkId},
+    id::{AgentId, CallId, FindingId, JobId, NumberId, SagaId, SubaccountId, TenantId, TrunkId},
     number::PhoneNumber,
     page::{Page, PageRequest},
     phone::E164,
-    provider::{telephony::ProviderCallId, voice_agent::ProviderAgentId},
+    provider::{
+        telephony::{ProviderCallId, ProviderSubaccountId},
+        voice_agent::ProviderAgentId,
+    },
     store::StoreError,
+    subaccount::Subaccount,
     trunk::TrunkStatus,
 };
 
@@ -56,6 +60,12 @@ pub struct KnownTrunk {
     pub tag: String,
     /// Where it stands.
     pub status: TrunkStatus,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// The number whose calls it carries.
+    pub number: E164,
+    /// Whether that number is in service.
+    pub takes_calls: bool,
 }
 
 /// Work that may have bought something.
@@ -68,6 +78,8 @@ pub struct KnownSaga {
     pub id: SagaId,
     /// Of what kind, such as `number.provision`.
     pub kind: String,
+    /// Whether it still goes forward or back, so that what it buys is about to be held or given back.
+    pub under_way: bool,
 }
 
 /// A call that has not ended as far as the store knows.
@@ -80,6 +92,8 @@ pub struct LiveCall {
     pub id: CallId,
     /// The carrier's id.
     pub provider_call: ProviderCallId,
+    /// The tenant's own account at the carrier that its number is in.
+    pub account: Option<ProviderSubaccountId>,
     /// When it began.
     pub started_at: Timestamp,
 }
@@ -172,6 +186,30 @@ pub trait ReconciliationRepo: Send {
         after: Option<CallId>,
         limit: u16,
     ) -> Result<Vec<LiveCall>, StoreError>;
+    /// Open accounts of tenants at the carrier, in the order of their ids, after this one.
+    async fn subaccounts(
+        &mut self,
+        provider: &str,
+        after: Option<SubaccountId>,
+        limit: u16,
+    ) -> Result<Vec<(TenantId, Subaccount)>, StoreError>;
+    /// The rows of these accounts at the carrier, and those of accounts that are being opened for these tenants.
+    async fn known_subaccounts(
+        &mut self,
+        provider: &str,
+        ids: &[ProviderSubaccountId],
+        tenants: &[TenantId],
+    ) -> Result<Vec<(TenantId, Subaccount)>, StoreError>;
+    /// Open accounts of tenants at the carrier that were made before `made_before` and not seen by the run, in the
+    /// order of their ids, after this one.
+    async fn unseen_subaccounts(
+        &mut self,
+        run: JobId,
+        provider: &str,
+        made_before: Timestamp,
+        after: Option<SubaccountId>,
+        limit: u16,
+    ) -> Result<Vec<(TenantId, Subaccount)>, StoreError>;
     /// The sagas of these, which bear tags at providers, that are in our books.
     async fn sagas(&mut self, ids: &[SagaId]) -> Result<Vec<KnownSaga>, StoreError>;
 }

@@ -376,13 +376,17 @@ fn is_safe(finding: &Finding) -> bool {
     match finding.seen.proposal {
         Action::Adopt => false,
         Action::Release => finding.seen.tenant.is_some(),
-        // A trunk is set up again at its number.
-        Action::Repair => finding.seen.kind != ResourceKind::Trunk,
+        // Why a carrier suspends an account is not known here.
+        Action::Repair => {
+            (finding.seen.kind, finding.seen.classification)
+                != (ResourceKind::Subaccount, Classification::Drifted)
+        }
     }
 }
 
 fn word(kind: ResourceKind) -> &'static str {
     match kind {
+        ResourceKind::Subaccount => "subaccount",
         ResourceKind::Number => "number",
         ResourceKind::Trunk => "trunk",
         ResourceKind::Agent => "agent",

@@ -12,7 +12,7 @@ use crate::id::SagaId;
 pub use repo::SagaRepo;
 pub use runner::{Saga, SagaStep, StepContext, StepError};
 
-pub(crate) use runner::{SagaJob, begin, begin_as};
+pub(crate) use runner::{SagaJob, begin, begin_as, resume};
 
 /// Where a saga stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -39,6 +39,14 @@ pub trait Saga: fmt::Debug + Send + Sync + 'static {
     fn is_forward_only(&self) -> bool {
         false
     }
+
+    /// Told when it can go neither forward nor back, so that what it is about says so too. It may be told again.
+    ///
+    /// # Errors
+    /// `Store`; the saga is looked at again then.
+    async fn stuck(&self, _context: &StepContext<'_>, _state: &Self::State) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// One step of a saga.
@@ -74,6 +82,11 @@ impl StepContext<'_> {
     /// What every resource that the saga buys carries at its provider.
     pub fn saga(&self) -> SagaId {
         self.record.id
+    }
+
+    /// Why the saga turned back or is stuck, with the report of the step that failed.
+    pub fn error(&self) -> Option<&Value> {
+        self.record.error.as_ref()
     }
 
     /// Whether the step was begun before: then it may have acted, and must look first.
@@ -126,10 +139,16 @@ impl StepError {
             Some(detail) => format!("{error}: {detail}"),
             None => format!("{error}: {:?}", error.kind()),
         };
-        match error.recovery() {
-            Recovery::Retry { after } => Self::again(detail, after),
-            Recovery::Reconcile => Self::again(detail, None),
-            Recovery::GiveUp => Self::give_up(detail, report),
+        let retry = match error.recovery() {
+            Recovery::Retry { after } => after.into(),
+            Recovery::Reconcile => Retry::Later,
+            Recovery::GiveUp => Retry::Never,
+        };
+        // Whoever asked wants to know why also when the attempts are used up.
+        Self {
+            detail,
+            retry,
+            report,
         }
     }
 }
@@ -171,26 +190,29 @@ pub(crate) async fn begin_as<S: Saga>(
     id: SagaId,
     unique_key: Option<String>,
 ) -> Result<Option<(SagaId, JobId)>, StoreError> {
-    let ambient = app.ambient();
-    let now = ambient.now();
-    let state = serde_json::to_value(state).map_err(|error| {
-        StoreError::new("write a saga's state", StoreErrorKind::Internal).with_source(error)
-    })?;
-    let mut job = NewJob::new(
-        JobId::generate(ambient.ids()),
-        saga.kind(),
-        json!(Payload { saga: id }),
-        now,
-    )
-    .with_max_attempts(1_000);
-    job.unique_key = unique_key;
-    if !tx.jobs().enqueue(&job, now).await? {
+    let state = to_value(state)?;
+    let Some(job) = resume(app, tx, saga, id, unique_key).await? else {
         return Ok(None);
-    }
-    tx.sagas()
-        .add(&SagaRecord::new(id, saga.kind(), state, now))
-        .await?;
-    Ok(Some((id, job.id)))
+    };
+    let record = SagaRecord::new(id, saga.kind(), state, app.ambient().now());
+    tx.sagas().add(&record).await?;
+    Ok(Some((id, job)))
+}
+
+/// Writes a job that drives a saga: a fresh one, or one that is stuck and shall try again. `None`, and nothing written,
+/// when an unfinished one has the key.
+pub(crate) async fn resume<S: Saga>(
+    app: &VoiceSaas,
+    tx: &mut dyn TenantTx,
+    saga: &S,
+    id: SagaId,
+    unique_key: Option<String>,
+) -> Result<Option<JobId>, StoreError> {
+    let ambient = app.ambient();
+    let (job, now) = (JobId::generate(ambient.ids()), ambient.now());
+    let mut job = NewJob::new(job, saga.kind(), json!(Payload { saga: id }), now).with_max_attempts(1_000);
+    job.unique_key = unique_key;
+    Ok(tx.jobs().enqueue(&job, now).await?.then_some(job.id))
 }
 
 /// The job that drives the sagas of one kind.
@@ -247,7 +269,11 @@ async fn drive<S: Saga>(
             SagaStatus::Undoing => false,
             SagaStatus::Done | SagaStatus::Undone => return Ok(()),
             // A dead job is what operators look at.
-            SagaStatus::Stuck => return Err(JobError::give_up(why_stuck(record, steps))),
+            SagaStatus::Stuck => {
+                let why = why_stuck(record, steps);
+                saga.stuck(&StepContext { app, scope, record }, &state).await?;
+                return Err(JobError::give_up(why));
+            }
         };
         let Some(step) = steps.get(usize::from(record.step)) else {
             return Err(JobError::give_up("the saga is at a step that does not exist"));

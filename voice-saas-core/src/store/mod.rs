@@ -14,20 +14,23 @@ use crate::{
     agent::{Agent, AgentRepo},
     auth::{AccountRepo, ApiKeyRepo},
     call::{CallRepo, UnroutedCall},
+    entitlement::EntitlementRepo,
     event::{Outbox, OutboxQueue},
     id::{AgentId, CallId, TenantId},
     idempotency::IdempotencyRepo,
     job::{JobQueue, JobRepo},
-    ledger::LedgerRepo,
-    number::{NumberRepo, PhoneNumber},
+    ledger::{Balance, LedgerRepo},
+    number::{NumberPoolRepo, NumberRepo, PhoneNumber, PortRepo},
     page::{Page, PageRequest},
     phone::E164,
-    provider::telephony::ProviderCallId,
+    provider::telephony::{ProviderCallId, ProviderSubaccountId},
     reconcile::ReconciliationRepo,
     saga::SagaRepo,
     scope::{SystemScope, TenantScope},
+    subaccount::{Subaccount, SubaccountRepo},
     tenant::{Tenant, TenantRepo},
     trunk::TrunkRepo,
+    usage::UsageRepo,
 };
 
 pub use error::{StoreError, StoreErrorKind};
@@ -62,10 +65,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 pub trait TenantTx: Send {
     /// The tenant's own row and its members.
     fn tenant(&mut self) -> &mut dyn TenantRepo;
+    /// What it may use.
+    fn entitlements(&mut self) -> &mut dyn EntitlementRepo;
+    /// What it used.
+    fn usage(&mut self) -> &mut dyn UsageRepo;
     /// Its API keys.
     fn api_keys(&mut self) -> &mut dyn ApiKeyRepo;
     /// Its numbers.
     fn numbers(&mut self) -> &mut dyn NumberRepo;
+    /// Its own accounts at carriers.
+    fn subaccounts(&mut self) -> &mut dyn SubaccountRepo;
+    /// Its ports: numbers that move in.
+    fn ports(&mut self) -> &mut dyn PortRepo;
     /// Its SIP trunks.
     fn trunks(&mut self) -> &mut dyn TrunkRepo;
     /// Its agents.
@@ -107,6 +118,8 @@ pub trait SystemTx: Send {
     fn job_queue(&mut self) -> &mut dyn JobQueue;
     /// The outbox: one dispatcher delivers the events of all tenants.
     fn outbox_queue(&mut self) -> &mut dyn OutboxQueue;
+    /// The operator's numbers: they are no tenant's.
+    fn number_pool(&mut self) -> &mut dyn NumberPoolRepo;
     /// Findings, and what reconciliation looks up: a provider's account is shared by all tenants.
     fn reconciliation(&mut self) -> &mut dyn ReconciliationRepo;
     /// Whose number is called: a carrier's webhook names no tenant. Released numbers are nobody's.
@@ -121,6 +134,12 @@ pub trait SystemTx: Send {
         provider: &str,
         call: &ProviderCallId,
     ) -> Result<Option<(TenantId, CallId)>, StoreError>;
+    /// Whose account at a carrier it is: a carrier's webhook names the account before any tenant is known.
+    async fn subaccount(
+        &mut self,
+        provider: &str,
+        id: &ProviderSubaccountId,
+    ) -> Result<Option<(TenantId, Subaccount)>, StoreError>;
     /// The tenant: an embedder's own authenticator names one.
     async fn tenant(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
     /// Active agents without a number, of one tenant or of all that take calls, in the order of their ids: an operator
@@ -137,6 +156,14 @@ pub trait SystemTx: Send {
         started_before: Timestamp,
         limit: u16,
     ) -> Result<Vec<(TenantId, CallId)>, StoreError>;
+    /// The sums of every tenant's ledger, ever or in a month (UTC) such as `2026-11`, in the order of the tenants' ids: an
+    /// operator looks at margins. A tenant with several currencies has several; `limit` counts tenants.
+    async fn balances_of_tenants(
+        &mut self,
+        month: Option<&str>,
+        after: Option<TenantId>,
+        limit: u16,
+    ) -> Result<Vec<(TenantId, Balance)>, StoreError>;
     /// Keeps a call that reached nobody; the same call is kept once.
     async fn add_unrouted_call(&mut self, call: &UnroutedCall) -> Result<(), StoreError>;
     /// Calls that reached nobody, newest first.

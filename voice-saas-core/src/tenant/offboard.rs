@@ -15,11 +15,12 @@ use crate::{
     event::DomainEvent,
     id::{EventId, SagaId, TenantId},
     job::{JobError, Retry},
-    number::{NumberFilter, NumberStatus, give_back},
+    number::{NumberFilter, NumberStatus, end_for_off_boarding, give_back},
     page::{Cursor, PageRequest},
     saga::{self, Saga, SagaStatus, SagaStep, StepContext, StepError},
     scope::SystemScope,
     store::{StoreErrorKind, TenantTx},
+    subaccount,
     trunk::delete_trunk,
 };
 
@@ -99,10 +100,12 @@ impl Saga for OffBoardTenant {
     fn steps(&self) -> &'static [&'static dyn SagaStep<State>] {
         &[
             &LetWorkEnd,
+            &EndPorts,
             &DeleteTrunks,
             &ReleaseNumbers,
             &DeleteAgents,
             &RevokeCredentials,
+            &CloseSubaccounts,
             &Close,
         ]
     }
@@ -154,6 +157,10 @@ step! {
     LetWorkEnd, "let other work end", let_work_end
 }
 step! {
+    /// Cancels ports, and waits for the numbers of those that it is too late to cancel: they are there to be given back then.
+    EndPorts, "end ports", end_ports
+}
+step! {
     /// Takes trunks away while their numbers are still there.
     DeleteTrunks, "delete trunks", delete_trunks
 }
@@ -168,6 +175,10 @@ step! {
 step! {
     /// Ends API keys and sessions.
     RevokeCredentials, "revoke credentials", revoke_credentials
+}
+step! {
+    /// Closes the tenant's own accounts at carriers, once nothing of the tenant's is in them.
+    CloseSubaccounts, "close subaccounts", close_subaccounts
 }
 step! {
     /// Makes sure that nothing is left, and says so.
@@ -191,6 +202,12 @@ async fn check_others(tx: &mut dyn TenantTx, own: SagaId) -> Result<(), StepErro
         return Err(StepError::give_up(detail, Value::Null));
     }
     Err(StepError::again(detail, Some(PATIENCE)))
+}
+
+async fn end_ports(context: &mut StepContext<'_>) -> Result<(), StepError> {
+    end_for_off_boarding(context.app, context.scope)
+        .await
+        .map_err(step_error)
 }
 
 async fn delete_trunks(context: &mut StepContext<'_>) -> Result<(), StepError> {
@@ -288,6 +305,10 @@ async fn revoke_credentials(context: &mut StepContext<'_>) -> Result<(), StepErr
     tx.accounts().revoke_tenant(scope.tenant_id(), now).await?;
     tx.commit().await?;
     Ok(())
+}
+
+async fn close_subaccounts(context: &mut StepContext<'_>) -> Result<(), StepError> {
+    subaccount::close_all(context.app, context.scope).await
 }
 
 async fn close(context: &mut StepContext<'_>) -> Result<(), StepError> {

@@ -5,13 +5,21 @@ use uuid::Uuid;
 
 use crate::{
     agent::Agent,
+    entitlement::{Entitlement, Source},
     id::{AgentId, NumberId, SagaId, TenantId},
     number::{NumberStatus, PhoneNumber},
     phone::Country,
+    plan::PlanId,
     provider::{telephony::ProviderNumberId, voice_agent::AgentSpec},
     store::Route,
     tenant::{Platform, Tenant},
 };
+
+/// A plan without limits, given by the platform.
+pub fn entitlement() -> Entitlement {
+    let plan = PlanId::new("business_enterprise");
+    Entitlement::new(plan, Source::Operator, Timestamp::UNIX_EPOCH)
+}
 
 /// A tenant with an active number that one active agent answers.
 ///

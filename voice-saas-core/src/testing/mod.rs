@@ -8,7 +8,9 @@
 //! assert_eq!(clock.now().to_string(), "2026-11-21T09:01:00Z");
 //! ```
 
+pub mod billing;
 pub mod fixtures;
+pub mod mail;
 pub mod mock;
 pub mod number;
 pub mod store;

@@ -86,6 +86,27 @@ pub async fn a_trunk_that_is_ensured_twice_is_made_once(account: &dyn TrunkAccou
     assert_eq!(account.things().await, made);
 }
 
+/// A trunk of a number that is out of service is there, is not complete, and is completed again.
+pub async fn a_trunk_without_calls_in_stays_and_takes_them_again(account: &dyn TrunkAccount) {
+    let number = account.number();
+    let order = account.order("t1", &number);
+    let closed = order.clone().without_calls_in();
+    let before = account.things().await;
+    for _ in 0..2 {
+        assert!(!ensured(account, &closed).await.complete);
+    }
+    assert!(account.things().await > before);
+    ensured(account, &order).await;
+    let whole = account.things().await;
+    for _ in 0..2 {
+        assert!(!ensured(account, &closed).await.complete);
+        let found = account.provider().find("t1", &number).await.expect("an answer");
+        assert!(!found.expect("the trunk is there").complete);
+    }
+    assert!(ensured(account, &order).await.complete);
+    assert_eq!(account.things().await, whole);
+}
+
 /// Two trunks have nothing in common.
 pub async fn two_numbers_have_trunks_of_their_own(account: &dyn TrunkAccount) {
     let (one, two) = (account.number(), account.number());
@@ -237,6 +258,7 @@ macro_rules! trunk_conformance_tests {
     ($fresh_account:ident) => {
         $crate::trunk_conformance_tests! { $fresh_account;
             a_trunk_that_is_ensured_twice_is_made_once
+            a_trunk_without_calls_in_stays_and_takes_them_again
             two_numbers_have_trunks_of_their_own
             a_trunk_is_found_by_its_tag_alone
             a_creation_that_broke_off_is_completed

@@ -1,21 +1,24 @@
 //! Taking trunks away.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Trunk, TrunkStatus};
+use super::{TrunkStatus, side::remove_both};
 use crate::{
     VoiceSaas,
     id::{JobId, NumberId, TrunkId},
     job::{JobContext, JobError, JobHandler, NewJob},
-    number::PhoneNumber,
-    provider::{ProviderError, telephony::RouteHandle},
     scope::TenantScope,
     store::{StoreError, TenantTx},
 };
 
 const KIND: &str = "trunk.delete";
+
+/// The setting up of a trunk gets this long between two looks. A doubling wait would go on long after it.
+const SET_UP: Duration = Duration::from_secs(5);
 
 #[derive(Serialize, Deserialize)]
 struct Payload {
@@ -32,7 +35,7 @@ pub(super) async fn enqueue(
     let id = JobId::generate(app.ambient().ids());
     let job = NewJob::new(id, KIND, json!(Payload { trunk }), now)
         .with_unique_key(format!("{KIND}:{trunk}"))
-        .with_max_attempts(50);
+        .with_max_attempts(1_000);
     Ok(tx.jobs().enqueue(&job, now).await?.then_some(id))
 }
 
@@ -77,50 +80,26 @@ impl JobHandler for DeleteTrunk {
     }
 }
 
-/// Takes the trunk away at its providers now; repeating it does no harm.
+/// Takes the trunk away at its providers now; repeating it does no harm. What a set-up that is stuck has left goes too.
 pub(crate) async fn delete(app: &VoiceSaas, scope: &TenantScope, id: TrunkId) -> Result<(), JobError> {
     let mut tx = app.store().begin(scope).await?;
-    let trunk = tx.trunks().find(id).await?;
+    let mut trunk = tx.trunks().find(id).await?;
     let number = tx.numbers().find(trunk.number).await?;
-    drop(tx);
     match trunk.status {
         TrunkStatus::Failed | TrunkStatus::Deleted => return Ok(()),
-        TrunkStatus::Pending => return Err(JobError::again("the trunk is still being set up")),
-        TrunkStatus::Active => {}
+        TrunkStatus::Pending => return Err(JobError::again_after(SET_UP, "the trunk is still being set up")),
+        TrunkStatus::Deleting => {}
+        // Written before the act, so that nobody who looks makes a part of it anew.
+        TrunkStatus::Active | TrunkStatus::Stuck => {
+            trunk.status = TrunkStatus::Deleting;
+            tx.trunks().update(&trunk).await?;
+            tx.commit().await?;
+        }
     }
-    // The carrier first: no call is sent any more to where nobody answers.
-    if let Some(carrier) = &trunk.carrier {
-        let removed = remove(app, carrier, trunk.carrier_route.as_ref(), &trunk, &number).await;
-        removed.map_err(|error| JobError::provider(&error))?;
-    }
-    let removed = remove(app, &trunk.media, trunk.media_route.as_ref(), &trunk, &number).await;
-    removed.map_err(|error| JobError::provider(&error))?;
+    remove_both(app, scope, &trunk, &number).await?;
     let mut tx = app.store().begin(scope).await?;
     let mut trunk = tx.trunks().find(id).await?;
     trunk.status = TrunkStatus::Deleted;
     tx.trunks().update(&trunk).await?;
     Ok(tx.commit().await?)
-}
-
-/// Takes away what one provider made for a trunk: what we know of, or else what is found by its tag.
-pub(super) async fn remove(
-    app: &VoiceSaas,
-    provider: &str,
-    route: Option<&RouteHandle>,
-    trunk: &Trunk,
-    number: &PhoneNumber,
-) -> Result<(), ProviderError> {
-    let Some(trunks) = super::set_up::side(app, provider)? else {
-        return Ok(());
-    };
-    if let Some(route) = route {
-        trunks.delete(route).await?;
-    }
-    // Also what an act made whose answer was lost.
-    if let Some(found) = trunks.find(&trunk.tag, &number.number).await?
-        && found.tag == trunk.tag
-    {
-        trunks.delete(&found.handle).await?;
-    }
-    Ok(())
 }

@@ -1,9 +1,12 @@
 //! A SIP trunk: how the calls of one number get from its carrier to a media side and back.
 
+mod align;
 mod delete;
+mod failure;
 mod repo;
 mod service;
 mod set_up;
+mod side;
 
 use std::fmt;
 
@@ -18,9 +21,11 @@ use crate::{
     secret::{Sealer, SecretString},
 };
 
+pub use failure::TrunkFailure;
 pub use repo::TrunkRepo;
 pub use service::{EnsuredTrunk, TrunkError, Trunks};
 
+pub(crate) use align::{AlignTrunk, align as align_trunk, enqueue_align};
 pub(crate) use delete::{DeleteTrunk, delete as delete_trunk, delete_of_number, enqueue_delete_of_number};
 pub(crate) use set_up::SetUpTrunk;
 
@@ -50,7 +55,7 @@ impl SipMedia {
     }
 }
 
-/// Where a trunk stands in its life: `pending → active → deleted`, or `pending → failed`.
+/// Where a trunk stands in its life: `pending → active → deleting → deleted`, or `pending → (stuck →) failed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -61,6 +66,11 @@ pub enum TrunkStatus {
     Active,
     /// It could not be set up, and nothing is left of it.
     Failed,
+    /// It could not be set up, and something of it may be left at a provider that could not be taken away. It goes on
+    /// when an operator lets its job try again, when it is asked for anew, or when it is deleted.
+    Stuck,
+    /// It is being taken away.
+    Deleting,
     /// It was taken away.
     Deleted,
 }
@@ -111,6 +121,8 @@ pub struct Trunk {
     pub password: SealedPassword,
     /// Where it stands.
     pub status: TrunkStatus,
+    /// Why it failed or is stuck.
+    pub failure: Option<TrunkFailure>,
     /// The work that sets it up.
     pub saga: Option<SagaId>,
     /// Since when it is known here.
@@ -137,6 +149,7 @@ impl Trunk {
             sip_host: None,
             password,
             status: TrunkStatus::Pending,
+            failure: None,
             saga: None,
             created_at,
         }

@@ -15,11 +15,11 @@ pub trait TrunkRepo: Send {
     /// Writes a fresh trunk.
     ///
     /// # Errors
-    /// `Conflict` when the number has one that is pending or active; `NotFound` when it is not this tenant's.
+    /// `Conflict` when the number has one that is not over (neither failed nor deleted); `NotFound` when it is not this tenant's.
     async fn add(&mut self, trunk: &Trunk) -> Result<(), StoreError>;
     /// The trunk.
     async fn find(&mut self, id: TrunkId) -> Result<Trunk, StoreError>;
-    /// The number's trunk that is pending or active, if it has one.
+    /// The number's trunk that is not over, if it has one.
     async fn of_number(&mut self, number: NumberId) -> Result<Option<Trunk>, StoreError>;
     /// Writes the trunk back.
     ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Trunk, TrunkStatus, delete, fresh_password, set_up};
+use super::{Trunk, TrunkFailure, TrunkStatus, delete, fresh_password, set_up};
 use crate::{
     VoiceSaas,
     auth::{Forbidden, Principal},
@@ -10,6 +10,7 @@ use crate::{
     job::Ran,
     number::NumberStatus,
     page::{Page, PageRequest},
+    scope::TenantScope,
     store::StoreError,
     tenant::Role,
 };
@@ -44,8 +45,8 @@ pub enum TrunkError {
         /// Whether the same request may succeed later.
         retryable: bool,
     },
-    /// The trunk is being set up.
-    #[error("the trunk is being set up")]
+    /// The trunk is being set up or taken away.
+    #[error("the trunk is being set up or taken away")]
     Pending,
     /// The store failed.
     #[error(transparent)]
@@ -76,10 +77,11 @@ impl<'a> Trunks<'a> {
     }
 
     /// Sees to it that the number has a trunk. From then on its calls go to the media side of the settings, where the
-    /// carrier has trunks at all. After a failure nothing is left at either provider.
+    /// carrier has trunks at all. After a failure nothing is left at either provider; where that could not be seen to,
+    /// the trunk is [`Stuck`](TrunkStatus::Stuck), and asking again takes the rest away first.
     ///
     /// # Errors
-    /// `Forbidden`, `NotConfigured`, `NumberNotHeld`, `Foreign`, `Provider`, `Store` (`NotFound`).
+    /// `Forbidden`, `NotConfigured`, `NumberNotHeld`, `Foreign`, `Provider`, `Pending`, `Store` (`NotFound`).
     pub async fn ensure_for_number(
         &self,
         principal: &Principal,
@@ -98,10 +100,14 @@ impl<'a> Trunks<'a> {
         if side.and_then(|side| side.trunks()).is_none() {
             return Err(TrunkError::NotConfigured);
         }
-        match tx.trunks().of_number(number).await? {
+        let known = tx.trunks().of_number(number).await?;
+        drop(tx);
+        match known {
             Some(trunk) if trunk.status == TrunkStatus::Active => {
                 return Ok(EnsuredTrunk::Found(Box::new(trunk)));
             }
+            Some(trunk) if trunk.status == TrunkStatus::Stuck => self.clear_away(scope, &trunk).await?,
+            Some(trunk) if trunk.status == TrunkStatus::Deleting => return Err(TrunkError::Pending),
             Some(trunk) => return Ok(EnsuredTrunk::Pending(Box::new(trunk))),
             None => {}
         }
@@ -113,25 +119,35 @@ impl<'a> Trunks<'a> {
         if carrier.and_then(|carrier| carrier.trunks()).is_some() {
             trunk.carrier = Some(held.provider.clone());
         }
+        let mut tx = app.store().begin(scope).await?;
         let begun = set_up::begin(app, &mut *tx, &mut trunk).await?;
         // Somebody was faster.
         let job = begun.ok_or(TrunkError::Pending)?;
         tx.commit().await?;
 
         app.jobs().run_now(job, PATIENCE).await?;
-        let mut tx = app.store().begin(scope).await?;
-        let trunk = tx.trunks().find(id).await?;
-        let saga = match trunk.saga {
-            Some(saga) => Some(tx.sagas().find(saga).await?),
-            None => None,
-        };
+        let trunk = app.store().begin(scope).await?.trunks().find(id).await?;
         match trunk.status {
             TrunkStatus::Active => Ok(EnsuredTrunk::Made(Box::new(trunk))),
             TrunkStatus::Pending => Ok(EnsuredTrunk::Pending(Box::new(trunk))),
-            TrunkStatus::Failed | TrunkStatus::Deleted => Err(set_up::Report::into_error(
-                saga.and_then(|saga| saga.error),
-                &trunk.media,
-            )),
+            TrunkStatus::Failed | TrunkStatus::Stuck | TrunkStatus::Deleting | TrunkStatus::Deleted => {
+                Err(TrunkFailure::into_error(trunk.failure, &trunk.media))
+            }
+        }
+    }
+
+    /// Takes away what a set-up that is stuck has left, so that another can begin.
+    async fn clear_away(&self, scope: &TenantScope, trunk: &Trunk) -> Result<(), TrunkError> {
+        let app = self.app;
+        let mut tx = app.store().begin(scope).await?;
+        let job = set_up::resume(app, &mut *tx, trunk).await?;
+        tx.commit().await?;
+        let job = job.ok_or(TrunkError::Pending)?;
+        app.jobs().run_now(job, PATIENCE).await?;
+        let trunk = app.store().begin(scope).await?.trunks().find(trunk.id).await?;
+        match trunk.status {
+            TrunkStatus::Failed | TrunkStatus::Deleted => Ok(()),
+            _ => Err(TrunkFailure::into_error(trunk.failure, &trunk.media)),
         }
     }
 
@@ -157,7 +173,7 @@ impl<'a> Trunks<'a> {
         match trunk.status {
             TrunkStatus::Pending => return Err(TrunkError::Pending),
             TrunkStatus::Failed | TrunkStatus::Deleted => return Ok(true),
-            TrunkStatus::Active => {}
+            TrunkStatus::Active | TrunkStatus::Stuck | TrunkStatus::Deleting => {}
         }
         let job = delete::enqueue(app, &mut *tx, id).await?;
         tx.commit().await?;

@@ -5,18 +5,18 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Trunk, TrunkError, TrunkStatus, delete::remove};
+use super::{
+    Trunk, TrunkFailure, TrunkStatus,
+    side::{ensure_carrier, ensure_media, remove},
+};
 use crate::{
     VoiceSaas,
     event::DomainEvent,
     id::{EventId, JobId, TrunkId},
     number::{NumberStatus, PhoneNumber},
-    provider::{
-        ErrorKind, ProviderError, Recovery,
-        telephony::{AgentDispatch, RouteHandle, SipCredentials, TrunkOrder, TrunkProvider},
-    },
+    provider::telephony::RouteHandle,
     saga::{self, Saga, SagaStep, StepContext, StepError},
     store::{StoreError, TenantTx},
 };
@@ -32,43 +32,6 @@ pub(crate) struct State {
     /// The carrier's host for calls out.
     sip_host: Option<String>,
     media_route: Option<RouteHandle>,
-}
-
-/// Why a trunk was given up, for whoever asked for it.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "code", rename_all = "snake_case")]
-pub(super) enum Report {
-    NumberNotHeld,
-    NotConfigured,
-    Foreign { provider: String },
-    Provider { provider: String, retryable: bool },
-}
-
-impl Report {
-    pub(super) fn into_error(error: Option<Value>, media: &str) -> TrunkError {
-        let report = error.and_then(|error| serde_json::from_value(error["report"].clone()).ok());
-        match report {
-            Some(Self::NumberNotHeld) => TrunkError::NumberNotHeld,
-            Some(Self::NotConfigured) => TrunkError::NotConfigured,
-            Some(Self::Foreign { provider }) => TrunkError::Foreign { provider },
-            Some(Self::Provider { provider, retryable }) => TrunkError::Provider { provider, retryable },
-            None => TrunkError::Provider {
-                provider: media.to_owned(),
-                retryable: true,
-            },
-        }
-    }
-
-    fn of(error: &ProviderError) -> Value {
-        let provider = error.provider().to_string();
-        json!(match error.kind() {
-            ErrorKind::Conflict => Self::Foreign { provider },
-            _ => Self::Provider {
-                provider,
-                retryable: !matches!(error.recovery(), Recovery::GiveUp),
-            },
-        })
-    }
 }
 
 /// Writes the trunk, its saga and the saga's job.
@@ -92,26 +55,22 @@ pub(super) async fn begin(
     Ok(Some(job))
 }
 
-/// The SIP trunks of this provider; `None` when it has none.
-///
-/// # Errors
-/// `Unsupported` when no such provider is configured.
-pub(super) fn side<'a>(
-    app: &'a VoiceSaas,
-    provider: &str,
-) -> Result<Option<&'a dyn TrunkProvider>, ProviderError> {
-    let side = app.telephony(provider).ok_or_else(|| {
-        let ours = crate::provider::ProviderName::new("voice-saas");
-        ProviderError::new(ours, "find a trunk's provider", ErrorKind::Unsupported)
-            .with_detail("the provider of the trunk is not configured any more")
-    })?;
-    Ok(side.trunks())
+/// Lets a set-up that is stuck try again; `None` when it does so already.
+pub(super) async fn resume(
+    app: &VoiceSaas,
+    tx: &mut dyn TenantTx,
+    trunk: &Trunk,
+) -> Result<Option<JobId>, StoreError> {
+    let Some(saga) = trunk.saga else { return Ok(None) };
+    let key = format!("{KIND}:{}", trunk.number);
+    saga::resume(app, tx, &SetUpTrunk, saga, Some(key)).await
 }
 
 /// The setting up of a trunk.
 #[derive(Debug)]
 pub(crate) struct SetUpTrunk;
 
+#[async_trait]
 impl Saga for SetUpTrunk {
     type State = State;
 
@@ -121,6 +80,10 @@ impl Saga for SetUpTrunk {
 
     fn steps(&self) -> &'static [&'static dyn SagaStep<State>] {
         &[&Begin, &CarrierSide, &MediaSide, &PutIntoService]
+    }
+
+    async fn stuck(&self, context: &StepContext<'_>, state: &State) -> Result<(), StoreError> {
+        give_up(context, state, TrunkStatus::Stuck).await
     }
 }
 
@@ -138,24 +101,21 @@ fn check_held(number: &PhoneNumber) -> Result<(), StepError> {
     }
     Err(StepError::give_up(
         "the number was given back in the meantime",
-        json!(Report::NumberNotHeld),
+        json!(TrunkFailure::NumberNotHeld),
     ))
 }
 
-fn credentials(app: &VoiceSaas, trunk: &Trunk) -> Result<SipCredentials, StepError> {
-    trunk.credentials(app).ok_or_else(|| {
-        StepError::give_up(
-            "the password was sealed under another key",
-            json!(Report::Provider {
-                provider: trunk.media.clone(),
-                retryable: false
-            }),
-        )
-    })
-}
-
-fn failed(error: &ProviderError) -> StepError {
-    StepError::provider(error, Report::of(error))
+/// Writes down that the trunk was not set up, and why. One that was taken away meanwhile stays so.
+async fn give_up(context: &StepContext<'_>, state: &State, status: TrunkStatus) -> Result<(), StoreError> {
+    let mut tx = context.app.store().begin(context.scope).await?;
+    let mut trunk = tx.trunks().find(state.trunk).await?;
+    if !matches!(trunk.status, TrunkStatus::Pending | TrunkStatus::Stuck) {
+        return Ok(());
+    }
+    trunk.status = status;
+    trunk.failure = context.error().and_then(TrunkFailure::of_saga);
+    tx.trunks().update(&trunk).await?;
+    tx.commit().await
 }
 
 async fn undo(
@@ -167,7 +127,15 @@ async fn undo(
     let Some((provider, route)) = provider(&trunk) else {
         return Ok(());
     };
-    let removed = remove(context.app, &provider, route.as_ref(), &trunk, &number).await;
+    let removed = remove(
+        context.app,
+        context.scope,
+        &provider,
+        route.as_ref(),
+        &trunk,
+        &number,
+    )
+    .await;
     removed.map_err(|error| StepError::again(format!("could not take the trunk away: {error}"), None))
 }
 
@@ -187,17 +155,11 @@ impl SagaStep<State> for Begin {
     }
 
     async fn undo(&self, context: &mut StepContext<'_>, state: &mut State) -> Result<(), StepError> {
-        let mut tx = context.app.store().begin(context.scope).await?;
-        let mut trunk = tx.trunks().find(state.trunk).await?;
-        trunk.status = TrunkStatus::Failed;
-        tx.trunks().update(&trunk).await?;
-        tx.commit().await?;
-        Ok(())
+        Ok(give_up(context, state, TrunkStatus::Failed).await?)
     }
 }
 
-/// The carrier's trunk, where the carrier has trunks: it sends the number's calls to the media side, and takes calls
-/// out from whoever has the password.
+/// Makes the carrier's side.
 #[derive(Debug)]
 struct CarrierSide;
 
@@ -209,21 +171,11 @@ impl SagaStep<State> for CarrierSide {
 
     async fn run(&self, context: &mut StepContext<'_>, state: &mut State) -> Result<(), StepError> {
         let (trunk, number) = rows(context, state).await?;
-        let Some(carrier) = &trunk.carrier else {
-            return Ok(());
-        };
-        let app = context.app;
-        let Some(trunks) = side(app, carrier).map_err(|error| failed(&error))? else {
-            return Ok(());
-        };
-        let host = app.settings().sip.as_ref().map(|media| media.host.clone());
-        let host = host
-            .ok_or_else(|| StepError::give_up("no media side is configured", json!(Report::NotConfigured)))?;
-        let order = TrunkOrder::new(&trunk.tag, number.number.clone())
-            .with_peer(host, Some(credentials(app, &trunk)?));
-        let made = trunks.ensure(&order).await.map_err(|error| failed(&error))?;
-        state.carrier_route = Some(made.handle);
-        state.sip_host = made.sip_host;
+        let made = ensure_carrier(context.app, context.scope, &trunk, &number).await;
+        if let Some(made) = made.map_err(|error| error.into_step(&trunk))? {
+            state.carrier_route = Some(made.handle);
+            state.sip_host = made.sip_host;
+        }
         Ok(())
     }
 
@@ -236,7 +188,7 @@ impl SagaStep<State> for CarrierSide {
     }
 }
 
-/// The media side's trunk, and the rule that says who answers.
+/// Makes the media side.
 #[derive(Debug)]
 struct MediaSide;
 
@@ -248,25 +200,9 @@ impl SagaStep<State> for MediaSide {
 
     async fn run(&self, context: &mut StepContext<'_>, state: &mut State) -> Result<(), StepError> {
         let (trunk, number) = rows(context, state).await?;
-        let app = context.app;
-        let media = app.settings().sip.as_ref();
-        let trunks = side(app, &trunk.media).map_err(|error| failed(&error))?;
-        let (Some(media), Some(trunks)) = (media, trunks) else {
-            return Err(StepError::give_up(
-                "no media side is configured",
-                json!(Report::NotConfigured),
-            ));
-        };
-        let metadata = json!({
-            "tenant_id": context.scope.tenant_id(), "number_id": number.id, "phone_number": number.number,
-            "trunk_id": trunk.id,
-        });
-        let dispatch = AgentDispatch::new(&media.agent_name, metadata.to_string(), &media.room_prefix);
-        let mut order = TrunkOrder::new(&trunk.tag, number.number.clone()).with_dispatch(dispatch);
-        if let Some(host) = &state.sip_host {
-            order = order.with_peer(host, Some(credentials(app, &trunk)?));
-        }
-        let made = trunks.ensure(&order).await.map_err(|error| failed(&error))?;
+        let host = state.sip_host.as_deref();
+        let made = ensure_media(context.app, context.scope, &trunk, &number, host).await;
+        let made = made.map_err(|error| error.into_step(&trunk))?;
         state.media_route = Some(made.handle);
         Ok(())
     }

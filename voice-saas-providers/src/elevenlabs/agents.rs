@@ -184,6 +184,14 @@ struct Created {
     agent_id: String,
 }
 
+/// One agent by its id, as far as it matters here.
+#[derive(Deserialize)]
+struct Found {
+    agent_id: String,
+    #[serde(default)]
+    name: String,
+}
+
 impl ElevenLabs {
     /// The agent that all shared agents run on: configured, found by its name and brought up to date, or made. Asked
     /// for once, however many calls wait for it; after a failure the next one asks again.
@@ -235,12 +243,24 @@ impl ElevenLabs {
             items: page
                 .agents
                 .into_iter()
-                .map(|agent| ProviderAgent {
-                    id: ProviderAgentId::new(agent.agent_id),
-                    name: id_in(&agent.name).map_or(agent.name, |id| id.to_string()),
-                })
+                .map(|agent| named(agent.agent_id, agent.name))
                 .collect(),
         })
+    }
+
+    pub(super) async fn fetch(&self, id: &ProviderAgentId) -> Result<Option<ProviderAgent>, ProviderError> {
+        match self
+            .client
+            .send(Request::get("find an agent", agent_path(id)))
+            .await
+        {
+            Ok(answer) => {
+                let found: Found = answer.json()?;
+                Ok(Some(named(found.agent_id, found.name)))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn find_or_create(&self, definition: &Definition<'_>) -> Result<ProviderAgentId, ProviderError> {
@@ -302,6 +322,14 @@ impl ElevenLabs {
         let request =
             Request::patch("update an agent", agent_path(id)).json(&definition.body(&self.defaults));
         self.client.send(request).await.map(drop)
+    }
+}
+
+/// An agent under the name that finds it again, where it bears one.
+fn named(id: String, name: String) -> ProviderAgent {
+    ProviderAgent {
+        id: ProviderAgentId::new(id),
+        name: id_in(&name).map_or(name, |id| id.to_string()),
     }
 }
 

@@ -105,6 +105,10 @@ impl VoiceAgentProvider for ElevenLabs {
         self.delete(id).await
     }
 
+    async fn find_agent(&self, id: &ProviderAgentId) -> Result<Option<ProviderAgent>, ProviderError> {
+        self.fetch(id).await
+    }
+
     async fn list_agents(&self, page: Option<&str>) -> Result<ProviderPage<ProviderAgent>, ProviderError> {
         self.list(page).await
     }

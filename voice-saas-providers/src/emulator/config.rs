@@ -25,6 +25,8 @@ pub struct EmulatorConfig {
     pub(super) knowlarity_api_key: SecretString,
     pub(super) livekit_api_key: String,
     pub(super) livekit_api_secret: SecretString,
+    pub(super) stripe_secret_key: SecretString,
+    pub(super) stripe_webhook_secret: SecretString,
 }
 
 impl EmulatorConfig {
@@ -45,6 +47,8 @@ impl EmulatorConfig {
             knowlarity_api_key: id::hex(40).into(),
             livekit_api_key: format!("API{}", id::hex(12)),
             livekit_api_secret: id::hex(44).into(),
+            stripe_secret_key: format!("sk_test_{}", id::hex(48)).into(),
+            stripe_webhook_secret: format!("whsec_{}", id::hex(32)).into(),
         }
     }
 
@@ -85,6 +89,14 @@ impl EmulatorConfig {
     pub fn with_livekit(mut self, api_key: impl Into<String>, api_secret: SecretString) -> Self {
         self.livekit_api_key = api_key.into();
         self.livekit_api_secret = api_secret;
+        self
+    }
+
+    /// The secret key of the Stripe account, and the secret that signs its webhooks.
+    #[must_use]
+    pub fn with_stripe(mut self, secret_key: SecretString, webhook_secret: SecretString) -> Self {
+        self.stripe_secret_key = secret_key;
+        self.stripe_webhook_secret = webhook_secret;
         self
     }
 

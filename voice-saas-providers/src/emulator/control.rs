@@ -16,9 +16,12 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use url::Url;
 
+use super::app_store;
 use super::clock;
 use super::fault::{self, FaultError};
+use super::gate;
 use super::livekit::{self, DialScript};
+use super::stripe;
 use super::twilio::{self, Callee, CallerAudio, Script, ScriptError};
 use super::world::World;
 
@@ -198,6 +201,9 @@ struct FaultBody {
     operation: String,
     fault: String,
     times: Option<u32>,
+    /// So many uses of the operation pass before.
+    #[serde(default)]
+    skip: u32,
     delay_ms: Option<u64>,
 }
 
@@ -247,7 +253,12 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .route("/_control/calls/{call_sid}", get(call))
         .route("/_control/callees", post(callees))
         .route("/_control/state", get(state))
-        .route("/_control/faults", post(faults).delete(clear_faults))
+        .route(
+            "/_control/faults",
+            get(waiting_faults).post(faults).delete(clear_faults),
+        )
+        .route("/_control/faults/held", get(held).delete(release))
+        .route("/_control/operations", get(operations))
         .route("/_control/clock", post(advance))
         .route("/_control/post_call_url", post(post_call_url))
         .route("/_control/livekit/dials", post(dials))
@@ -316,7 +327,7 @@ async fn faults(State(world): State<Arc<World>>, body: Bytes) -> Response {
     let add = || {
         let body: FaultBody = read(&body)?;
         let mut fault = fault::parse(&body.provider, &body.operation, &body.fault)?;
-        fault = fault.with_times(body.times.unwrap_or(1));
+        fault = fault.with_times(body.times.unwrap_or(1)).with_skip(body.skip);
         if let Some(delay) = body.delay_ms {
             fault = fault.with_delay(Duration::from_millis(delay));
         }
@@ -325,9 +336,34 @@ async fn faults(State(world): State<Arc<World>>, body: Bytes) -> Response {
     done(add())
 }
 
+/// How many faults have not happened yet, so that a test knows whether its own has.
+async fn waiting_faults(State(world): State<Arc<World>>) -> Response {
+    Json(json!({ "waiting": world.faults.waiting() })).into_response()
+}
+
 async fn clear_faults(State(world): State<Arc<World>>) -> StatusCode {
     world.faults.clear();
     StatusCode::NO_CONTENT
+}
+
+/// Which operations are held, and how many were in all, so that a test knows when to go on.
+async fn held(State(world): State<Arc<World>>) -> Response {
+    let (held, so_far) = (world.faults.held(), world.faults.held_so_far());
+    let held: Vec<_> = held.iter().map(|operation| operation.name()).collect();
+    Json(json!({ "held": held, "so_far": so_far })).into_response()
+}
+
+async fn release(State(world): State<Arc<World>>) -> StatusCode {
+    world.faults.release();
+    StatusCode::NO_CONTENT
+}
+
+/// What providers were asked for, oldest first, as far as faults know it.
+async fn operations(State(world): State<Arc<World>>) -> Response {
+    let requests = world.journal.requests();
+    let operations = requests.iter().filter_map(gate::operation);
+    let operations = operations.map(|it| json!({"provider": it.provider().name(), "operation": it.name()}));
+    Json(json!({"operations": operations.collect::<Vec<_>>()})).into_response()
 }
 
 async fn advance(State(world): State<Arc<World>>, body: Bytes) -> Response {
@@ -339,6 +375,8 @@ async fn advance(State(world): State<Arc<World>>, body: Bytes) -> Response {
             ));
         }
         world.clock.advance(by);
+        app_store::settle(&world);
+        stripe::catch_up(&world);
         Ok(())
     };
     done(moved())

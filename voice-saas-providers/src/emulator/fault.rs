@@ -1,9 +1,10 @@
 //! Faults on demand: what goes wrong, at which operation, how many times.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 /// A provider that the emulator plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -18,11 +19,23 @@ pub enum Provider {
     LiveKit,
     /// Numbers, calls between telephones, and pushes.
     Knowlarity,
+    /// Subscriptions in an app, and notifications of them.
+    #[serde(rename = "app_store")]
+    AppStore,
+    /// Customers, subscriptions and invoices.
+    Stripe,
 }
 
 impl Provider {
     /// Every provider that the emulator plays.
-    pub const ALL: [Self; 4] = [Self::Twilio, Self::ElevenLabs, Self::LiveKit, Self::Knowlarity];
+    pub const ALL: [Self; 6] = [
+        Self::Twilio,
+        Self::ElevenLabs,
+        Self::LiveKit,
+        Self::Knowlarity,
+        Self::Stripe,
+        Self::AppStore,
+    ];
 
     /// The name used in control requests.
     #[must_use]
@@ -32,6 +45,8 @@ impl Provider {
             Self::ElevenLabs => "elevenlabs",
             Self::LiveKit => "livekit",
             Self::Knowlarity => "knowlarity",
+            Self::AppStore => "app_store",
+            Self::Stripe => "stripe",
         }
     }
 }
@@ -74,6 +89,9 @@ const REQUEST: &[FaultKind] = &[
     FaultKind::ServerError,
     FaultKind::Slow,
     FaultKind::Refused,
+    FaultKind::HoldBefore,
+    FaultKind::HoldAfter,
+    FaultKind::HoldDetached,
 ];
 const QUESTION: &[FaultKind] = &[
     FaultKind::Slow,
@@ -124,6 +142,7 @@ operations! {
     ListCredentialLists = Twilio "list_credential_lists" REQUEST "`GET SIP/CredentialLists`.",
     CreateCredentialList = Twilio "create_credential_list" REQUEST "`POST SIP/CredentialLists`.",
     DeleteCredentialList = Twilio "delete_credential_list" REQUEST "`DELETE SIP/CredentialLists/{sid}`.",
+    ListCredentials = Twilio "list_credentials" REQUEST "`GET SIP/CredentialLists/{sid}/Credentials`.",
     SetCredential = Twilio "set_credential" REQUEST "`POST SIP/CredentialLists/{sid}/Credentials`, or one of them.",
     ListSubaccounts = Twilio "list_subaccounts" REQUEST "`GET Accounts`.",
     CreateSubaccount = Twilio "create_subaccount" REQUEST "`POST Accounts`.",
@@ -180,6 +199,42 @@ operations! {
     RegisterNumbers = Knowlarity "register_numbers" REQUEST "`POST notifications/`.",
     LiveStream = Knowlarity "live_stream" SERVER_SOCKET "The stream of live events.",
     UrlPush = Knowlarity "url_push" NOTICE "The push of a call that is over; nothing but its address is a signature.",
+    ReadSubscriptions = AppStore "read_subscriptions" REQUEST "`GET v1/subscriptions/{id}`.",
+    ReadTransactions = AppStore "read_transactions" REQUEST "`GET v2/history/{id}`.",
+    ReadTransaction = AppStore "read_transaction" REQUEST "`GET v1/transactions/{id}`.",
+    SetAccountToken = AppStore "set_account_token" REQUEST "`PUT v1/transactions/{id}/appAccountToken`.",
+    ReadNotifications = AppStore "read_notifications" REQUEST "`POST v1/notifications/history`.",
+    TestNotification = AppStore "test_notification" REQUEST "`POST v1/notifications/test`.",
+    StoreNotification = AppStore "store_notification" NOTICE "The notification of what happened to a subscription.",
+    CreateCustomer = Stripe "create_customer" REQUEST "`POST customers`.",
+    ListCustomers = Stripe "list_customers" REQUEST "`GET customers`.",
+    FetchCustomer = Stripe "fetch_customer" REQUEST "`GET customers/{id}`.",
+    UpdateCustomer = Stripe "update_customer" REQUEST "`POST customers/{id}`.",
+    DeleteCustomer = Stripe "delete_customer" REQUEST "`DELETE customers/{id}`.",
+    ListCards = Stripe "list_cards" REQUEST "`GET customers/{id}/payment_methods`.",
+    AttachCard = Stripe "attach_card" REQUEST "`POST payment_methods/{id}/attach`.",
+    SetUpCard = Stripe "set_up_card" REQUEST "`POST setup_intents`.",
+    ListPrices = Stripe "list_prices" REQUEST "`GET prices`.",
+    CreateProduct = Stripe "create_product" REQUEST "`POST products`.",
+    CreatePrice = Stripe "create_price" REQUEST "`POST prices`.",
+    ListMeters = Stripe "list_meters" REQUEST "`GET billing/meters`.",
+    CreateMeter = Stripe "create_meter" REQUEST "`POST billing/meters`.",
+    ReportUsage = Stripe "report_usage" REQUEST "`POST billing/meter_events`.",
+    CreateSubscription = Stripe "create_subscription" REQUEST "`POST subscriptions`.",
+    ListSubscriptions = Stripe "list_subscriptions" REQUEST "`GET subscriptions`.",
+    FetchSubscription = Stripe "fetch_subscription" REQUEST "`GET subscriptions/{id}`.",
+    UpdateSubscription = Stripe "update_subscription" REQUEST "`POST subscriptions/{id}`.",
+    CancelSubscription = Stripe "cancel_subscription" REQUEST "`DELETE subscriptions/{id}`.",
+    ResumeSubscription = Stripe "resume_subscription" REQUEST "`POST subscriptions/{id}/resume`.",
+    PreviewInvoice = Stripe "preview_invoice" REQUEST "`POST invoices/create_preview`.",
+    ListInvoices = Stripe "list_invoices" REQUEST "`GET invoices`.",
+    FetchInvoice = Stripe "fetch_invoice" REQUEST "`GET invoices/{id}`.",
+    PayInvoice = Stripe "pay_invoice" REQUEST "`POST invoices/{id}/pay`.",
+    CreateCheckout = Stripe "create_checkout" REQUEST "`POST checkout/sessions`.",
+    FetchCheckout = Stripe "fetch_checkout" REQUEST "`GET checkout/sessions/{id}`.",
+    ExpireCheckout = Stripe "expire_checkout" REQUEST "`POST checkout/sessions/{id}/expire`.",
+    CreatePortal = Stripe "create_portal" REQUEST "`POST billing_portal/sessions`.",
+    BillingWebhook = Stripe "webhook" NOTICE "The webhook about everything that happens.",
 }
 
 macro_rules! fault_kinds {
@@ -211,6 +266,9 @@ fault_kinds! {
     Duplicate = "duplicate" "The webhook is sent twice.",
     Reorder = "reorder" "The webhook is held back until after the next one.",
     BadSignature = "bad_signature" "The webhook or handshake is signed with a wrong key.",
+    HoldBefore = "hold_before" "The request is held until it is released, and then handled; if who asked is gone, nothing is done.",
+    HoldAfter = "hold_after" "The operation takes effect; its answer is held until it is released.",
+    HoldDetached = "hold_detached" "As `hold_before`, but it takes effect then even if who asked is gone: it was on its way.",
     DropSocket = "drop_socket" "The socket drops in the middle of the call, without a close frame.",
 }
 
@@ -219,6 +277,7 @@ fault_kinds! {
 pub struct Fault {
     operation: Operation,
     kind: FaultKind,
+    skip: u32,
     times: u32,
     delay: Option<Duration>,
 }
@@ -234,9 +293,17 @@ impl Fault {
         Self {
             operation,
             kind,
+            skip: 0,
             times: 1,
             delay: None,
         }
+    }
+
+    /// Lets so many uses of the operation pass before.
+    #[must_use]
+    pub fn with_skip(mut self, skip: u32) -> Self {
+        self.skip = skip;
+        self
     }
 
     /// Lets the fault happen `times` times.
@@ -259,6 +326,10 @@ impl Fault {
 
     pub(crate) fn delay(&self) -> Option<Duration> {
         self.delay
+    }
+
+    pub(crate) fn operation(&self) -> Operation {
+        self.operation
     }
 }
 
@@ -310,10 +381,39 @@ pub(crate) fn parse(provider: &str, operation: &str, kind: &str) -> Result<Fault
     Ok(Fault::new(operation, kind))
 }
 
-/// The faults that wait to happen.
+/// The faults that wait to happen, and the requests that are held.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     waiting: Mutex<Vec<Fault>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    last: u64,
+    requests: Vec<(u64, Operation)>,
+    release: CancellationToken,
+}
+
+/// A request that is held; dropped when it was handled, or when who asked is gone.
+#[derive(Debug)]
+pub(crate) struct Hold<'a> {
+    faults: &'a Faults,
+    id: u64,
+    release: CancellationToken,
+}
+
+impl Hold<'_> {
+    /// Until requests are let go.
+    pub(crate) async fn released(&self) {
+        self.release.cancelled().await;
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.faults.held_lock().requests.retain(|(id, _)| *id != self.id);
+    }
 }
 
 impl Faults {
@@ -339,14 +439,65 @@ impl Faults {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
+        self.release();
     }
 
-    /// Uses up one occurrence of the oldest fault of `operation` whose kind is among `kinds`.
+    fn held_lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds a request until [`release`](Self::release).
+    pub(crate) fn hold(&self, operation: Operation) -> Hold<'_> {
+        let mut held = self.held_lock();
+        held.last += 1;
+        let id = held.last;
+        held.requests.push((id, operation));
+        Hold {
+            faults: self,
+            id,
+            release: held.release.clone(),
+        }
+    }
+
+    /// Lets go of the requests that are held now.
+    pub(crate) fn release(&self) {
+        std::mem::take(&mut self.held_lock().release).cancel();
+    }
+
+    /// The operations whose requests are held or being handled after that, oldest first.
+    pub(crate) fn held(&self) -> Vec<Operation> {
+        self.held_lock()
+            .requests
+            .iter()
+            .map(|(_, operation)| *operation)
+            .collect()
+    }
+
+    /// How many faults wait to happen.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// How many requests were held since the start.
+    pub(crate) fn held_so_far(&self) -> u64 {
+        self.held_lock().last
+    }
+
+    /// Uses up one occurrence of the oldest fault of `operation` whose kind is among `kinds`, and whose turn it is.
     pub(crate) fn take(&self, operation: Operation, kinds: &[FaultKind]) -> Option<Fault> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = waiting
-            .iter()
-            .position(|it| it.operation == operation && kinds.contains(&it.kind))?;
+        let mut due = None;
+        for (at, fault) in waiting.iter_mut().enumerate() {
+            if fault.operation != operation || !kinds.contains(&fault.kind) {
+                continue;
+            }
+            if fault.skip > 0 {
+                fault.skip -= 1;
+            } else {
+                due = due.or(Some(at));
+            }
+        }
+        let at = due?;
         let fault = waiting[at];
         if fault.times <= 1 {
             waiting.remove(at);
@@ -372,6 +523,34 @@ mod tests {
         assert!(faults.take(Operation::BuyNumber, REQUEST).is_some());
         assert!(faults.take(Operation::BuyNumber, REQUEST).is_some());
         assert_eq!(faults.take(Operation::BuyNumber, REQUEST), None);
+    }
+
+    #[test]
+    fn a_fault_waits_for_its_turn() {
+        let faults = Faults::default();
+        for (kind, skip) in [
+            (FaultKind::Slow, 1),
+            (FaultKind::Refused, 0),
+            (FaultKind::ServerError, 3),
+        ] {
+            let fault = Fault::new(Operation::BuyNumber, kind).with_skip(skip);
+            faults.add(fault).expect("a possible fault");
+        }
+        let happened: Vec<_> = (0..5)
+            .map(|_| {
+                faults
+                    .take(Operation::BuyNumber, REQUEST)
+                    .map(|fault| fault.kind())
+            })
+            .collect();
+        let expected = [
+            Some(FaultKind::Refused),
+            Some(FaultKind::Slow),
+            None,
+            Some(FaultKind::ServerError),
+            None,
+        ];
+        assert_eq!(happened, expected);
     }
 
     #[track_caller]

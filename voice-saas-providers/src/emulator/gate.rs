@@ -13,7 +13,7 @@ use super::fault::{Fault, FaultKind, Operation, Provider};
 use super::journal::{HEADERS, RecordedRequest};
 use super::listener::Connection;
 use super::world::World;
-use super::{elevenlabs, knowlarity, livekit, twilio};
+use super::{app_store, elevenlabs, knowlarity, livekit, stripe, twilio};
 
 const LARGEST_BODY: usize = 1024 * 1024;
 const DEFAULT_DELAY: Duration = Duration::from_secs(1);
@@ -24,6 +24,9 @@ const OF_REQUESTS: &[FaultKind] = &[
     FaultKind::ServerError,
     FaultKind::Slow,
     FaultKind::Refused,
+    FaultKind::HoldBefore,
+    FaultKind::HoldAfter,
+    FaultKind::HoldDetached,
 ];
 
 /// The state of [`pass`]: one gate per provider.
@@ -33,23 +36,27 @@ pub(super) struct Gate {
     pub(super) provider: Provider,
 }
 
-impl Gate {
-    /// Which operation a request is; `None` for those that faults do not know.
-    fn operation(&self, request: &RecordedRequest) -> Option<Operation> {
-        match self.provider {
-            Provider::Twilio => twilio::operation(&request.method, &request.path),
-            Provider::ElevenLabs => elevenlabs::operation(&request.method, &request.path),
-            Provider::LiveKit => livekit::operation(&request.path),
-            Provider::Knowlarity => knowlarity::operation(&request.method, &request.path),
-        }
+/// Which operation a request is; `None` for those that faults do not know.
+pub(super) fn operation(request: &RecordedRequest) -> Option<Operation> {
+    match request.provider {
+        Provider::Twilio => twilio::operation(&request.method, &request.path),
+        Provider::ElevenLabs => elevenlabs::operation(&request.method, &request.path),
+        Provider::LiveKit => livekit::operation(&request.path),
+        Provider::Knowlarity => knowlarity::operation(&request.method, &request.path),
+        Provider::AppStore => app_store::operation(&request.method, &request.path),
+        Provider::Stripe => stripe::operation(&request.method, &request.path),
     }
+}
 
+impl Gate {
     fn too_many(&self, fault: &Fault) -> Response {
         let mut response = match self.provider {
             Provider::Twilio => twilio::too_many_requests(),
             Provider::ElevenLabs => elevenlabs::too_many_requests(),
             Provider::LiveKit => livekit::too_many_requests(),
             Provider::Knowlarity => knowlarity::too_many_requests(),
+            Provider::AppStore => app_store::too_many_requests(),
+            Provider::Stripe => stripe::too_many_requests(),
         };
         if let Some(delay) = fault.delay() {
             response.headers_mut().insert(
@@ -71,6 +78,8 @@ impl Gate {
             Provider::ElevenLabs => elevenlabs::server_error(),
             Provider::LiveKit => livekit::server_error(),
             Provider::Knowlarity => knowlarity::server_error(),
+            Provider::AppStore => app_store::server_error(),
+            Provider::Stripe => stripe::server_error(),
         }
     }
 }
@@ -103,13 +112,17 @@ pub(super) async fn pass(
             gate.world.livekit.authorize(&parts.headers, now)
         }
         Provider::Knowlarity => gate.world.knowlarity.authorize(&parts.uri, &parts.headers),
+        Provider::AppStore => {
+            let now = gate.world.clock.now();
+            gate.world.app_store.authorize(&parts.headers, now)
+        }
+        Provider::Stripe => gate.world.stripe.authorize(&parts.headers),
     };
     let answer = match refusal {
         Err(refusal) => Some(*refusal),
         Ok(()) => {
-            let fault = gate
-                .operation(&record)
-                .and_then(|operation| gate.world.faults.take(operation, OF_REQUESTS));
+            let fault =
+                operation(&record).and_then(|operation| gate.world.faults.take(operation, OF_REQUESTS));
             let request = Request::from_parts(parts, Body::from(body));
             answer(&gate, fault, request, next).await
         }
@@ -137,6 +150,26 @@ async fn answer(gate: &Gate, fault: Option<Fault>, request: Request, next: Next)
         FaultKind::AnswerLost => {
             next.run(request).await;
             None
+        }
+        FaultKind::HoldBefore => {
+            let hold = gate.world.faults.hold(fault.operation());
+            hold.released().await;
+            Some(next.run(request).await)
+        }
+        FaultKind::HoldAfter => {
+            let answer = next.run(request).await;
+            let hold = gate.world.faults.hold(fault.operation());
+            hold.released().await;
+            Some(answer)
+        }
+        FaultKind::HoldDetached => {
+            let world = Arc::clone(&gate.world);
+            let handled = gate.world.tasks.spawn(async move {
+                let hold = world.faults.hold(fault.operation());
+                hold.released().await;
+                next.run(request).await
+            });
+            handled.await.ok()
         }
         _ => None,
     }

@@ -26,10 +26,11 @@ pub struct RecordedRequest {
 }
 
 /// Headers worth recording.
-pub(crate) const HEADERS: [&str; 6] = [
+pub(crate) const HEADERS: [&str; 7] = [
     "accept",
     "content-type",
     "idempotency-key",
+    "stripe-version",
     "user-agent",
     "sec-websocket-protocol",
     "upgrade",

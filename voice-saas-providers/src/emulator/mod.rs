@@ -1,4 +1,4 @@
-//! Twilio, ElevenLabs, LiveKit and Knowlarity as one local server, for development and tests.
+//! Twilio, ElevenLabs, LiveKit, Knowlarity and Stripe as one local server, for development and tests.
 //!
 //! The emulator is stateful: a number that was bought is owned, a call to it is answered by the webhook that was
 //! configured, and the TwiML that comes back is executed, media streams with real audio included. It shares no code
@@ -11,6 +11,8 @@
 //! | `elevenlabs` | agents, the agent socket with a scripted agent behind it, conversations, post-call webhooks |
 //! | `livekit` | SIP trunks and rules, rooms, agents sent to them, calls in and out, signed webhooks |
 //! | `knowlarity` | numbers from a plan, calls between two telephones, the call log, live events, pushes |
+//! | `stripe` | customers, test cards, prices, subscriptions that renew, invoices, checkout, signed webhooks |
+//! | `app_store` | subscriptions in an app, their notifications, the App Store Server API |
 //! | `control` | `/_control`, the same as [`Emulator`]'s methods over HTTP |
 //! | `audio` | μ-law, and speech made of tones that both sides understand |
 //!
@@ -31,6 +33,7 @@
 //! # }
 //! ```
 
+mod app_store;
 mod audio;
 mod clock;
 mod config;
@@ -43,6 +46,7 @@ mod journal;
 mod knowlarity;
 mod listener;
 mod livekit;
+mod stripe;
 #[cfg(test)]
 mod tests;
 mod twilio;
@@ -61,6 +65,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use url::Url;
 
+pub use self::app_store::{InAppAction, InAppError, InAppPurchase, InAppReceipt};
 pub use self::config::EmulatorConfig;
 pub use self::control::{ControlError, PlaceCall};
 pub use self::fault::{Fault, FaultError, FaultKind, Operation, Provider};
@@ -69,6 +74,7 @@ pub use self::journal::RecordedRequest;
 pub use self::knowlarity::{KnowlarityPush, KnowlarityScript, PushMethod, PushParameters};
 use self::listener::{Connection, Lines};
 pub use self::livekit::{DialScript, SipLeg, SipRefusal};
+pub use self::stripe::DunningEnd;
 pub use self::twilio::{
     CallError, CallReport, CallStatus, Callee, CallerAudio, RoundTrip, Script, ScriptError, Speaker,
     TranscriptLine, WebhookExchange,
@@ -123,8 +129,13 @@ impl Emulator {
                 Provider::Knowlarity,
                 knowlarity::router(Arc::clone(&world)),
             ))
+            .merge(gated(Provider::Stripe, stripe::router(Arc::clone(&world))))
+            .merge(stripe::control_router(Arc::clone(&world)))
+            .merge(gated(Provider::AppStore, app_store::router(Arc::clone(&world))))
             .merge(knowlarity::control_router(Arc::clone(&world)))
+            .merge(app_store::control_router(Arc::clone(&world)))
             .merge(control::router(Arc::clone(&world)));
+        stripe::start(&world);
         let stopping = world.stopping().clone();
         let server = tokio::spawn(async move {
             let service = router.into_make_service_with_connect_info::<Connection>();
@@ -195,6 +206,46 @@ impl Emulator {
         self.world.livekit.set_webhook_url(url);
     }
 
+    /// The secret key of the Stripe account.
+    #[must_use]
+    pub fn stripe_secret_key(&self) -> &SecretString {
+        self.world.stripe.secret_key()
+    }
+
+    /// The secret that signs Stripe's webhooks.
+    #[must_use]
+    pub fn stripe_webhook_secret(&self) -> &SecretString {
+        self.world.stripe.webhook_secret()
+    }
+
+    /// Where Stripe reports what happens; nowhere by default.
+    pub fn set_stripe_webhook_url(&self, url: Url) {
+        self.world.stripe.set_webhook_url(url);
+    }
+
+    /// What becomes of a Stripe subscription after the last attempt to collect its invoice.
+    pub fn set_dunning_end(&self, end: DunningEnd) {
+        self.world.stripe.set_dunning_end(end);
+    }
+
+    /// A customer fills a Stripe checkout in, with a test card such as `pm_card_visa`, or without one where none is
+    /// asked for. Answers where the customer is sent then.
+    ///
+    /// # Errors
+    /// What the page says instead.
+    pub fn complete_checkout(&self, checkout: &str, card: Option<&str>) -> Result<String, String> {
+        stripe::complete_checkout(&self.world, checkout, card)
+    }
+
+    /// A customer gives a test card on the application's own page, which has a Stripe setup intent. Answers the card's
+    /// id.
+    ///
+    /// # Errors
+    /// What the page says instead.
+    pub fn complete_card_setup(&self, setup_intent: &str, card: &str) -> Result<String, String> {
+        stripe::complete_setup(&self.world, setup_intent, card)
+    }
+
     /// Decides what the next call out comes to that LiveKit places; a second script is for the call after it.
     ///
     /// # Errors
@@ -255,14 +306,23 @@ impl Emulator {
         self.world.faults.add(fault)
     }
 
-    /// Forgets the faults that have not happened yet.
+    /// Forgets the faults that have not happened yet, and lets go of requests that are held.
     pub fn clear_faults(&self) {
         self.world.faults.clear();
     }
 
-    /// Moves the emulator's clock: prices become known, signed URLs expire, webhook retries fall due.
+    /// Moves the emulator's clock: prices become known, signed URLs expire, webhook retries fall due, subscriptions
+    /// renew.
     pub fn advance_clock(&self, by: Duration) {
         self.world.clock.advance(by);
+        app_store::settle(&self.world);
+        stripe::catch_up(&self.world);
+    }
+
+    /// The emulator's time: the real one plus what it was moved by.
+    #[must_use]
+    pub fn now(&self) -> jiff::Timestamp {
+        self.world.clock.now()
     }
 
     /// Everything that exists at each provider, by provider name.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use super::app_store::AppStore;
 use super::clock::Clock;
 use super::config::EmulatorConfig;
 use super::elevenlabs::ElevenLabs;
@@ -15,6 +16,7 @@ use super::fault::Faults;
 use super::journal::Journal;
 use super::knowlarity::Knowlarity;
 use super::livekit::LiveKit;
+use super::stripe::Stripe;
 use super::twilio::Twilio;
 
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct World {
     pub(crate) elevenlabs: ElevenLabs,
     pub(crate) knowlarity: Knowlarity,
     pub(crate) livekit: LiveKit,
+    pub(crate) app_store: AppStore,
+    pub(crate) stripe: Stripe,
     stopping: CancellationToken,
     running: Mutex<CancellationToken>,
 }
@@ -48,6 +52,7 @@ impl World {
             .build()?;
         let stopping = CancellationToken::new();
         let running = Mutex::new(stopping.child_token());
+        let stripe = Stripe::new(config.stripe_secret_key, config.stripe_webhook_secret, &base);
         Ok(Self {
             base,
             clock: Clock::new(),
@@ -68,6 +73,8 @@ impl World {
                 Clock::new().now(),
             ),
             livekit: LiveKit::new(config.livekit_api_key, config.livekit_api_secret),
+            app_store: AppStore::new(),
+            stripe,
             stopping,
             running,
         })
@@ -110,6 +117,8 @@ impl World {
         self.elevenlabs.reset();
         self.livekit.reset();
         self.knowlarity.reset();
+        self.app_store.reset();
+        self.stripe.reset();
     }
 
     /// The state of every provider, by provider name.
@@ -119,6 +128,8 @@ impl World {
             "elevenlabs": self.elevenlabs.state(),
             "livekit": self.livekit.state(),
             "knowlarity": self.knowlarity.state(self),
+            "app_store": self.app_store.state(),
+            "stripe": self.stripe.state(),
         })
     }
 }

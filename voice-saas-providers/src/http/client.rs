@@ -77,6 +77,7 @@ struct Inner {
     auth: HeaderMap,
     retry: RetryPolicy,
     timeout: Duration,
+    concurrency: usize,
     slots: Semaphore,
     classifier: Classifier,
     http: reqwest::Client,
@@ -169,13 +170,15 @@ impl ClientBuilder {
             .no_proxy()
             .build()
             .map_err(|error| wrong("no TLS client can be made on this machine").with_source(error))?;
+        let concurrency = self.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Client(Arc::new(Inner {
             provider: self.provider,
             base_url: self.base_url,
             auth,
             retry: self.retry,
             timeout: self.timeout,
-            slots: Semaphore::new(self.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            concurrency,
+            slots: Semaphore::new(concurrency),
             classifier: self.classifier,
             http,
             ambient: Ambient::system(),
@@ -195,6 +198,31 @@ impl Client {
             concurrency: 50,
             classifier: |status, _, _| Failure::by_status(status),
         }
+    }
+
+    /// The same over the same connections, as another account: what it may send at a time is its own.
+    ///
+    /// # Errors
+    /// `Invalid` when the secret cannot be a header.
+    #[cfg(feature = "twilio")]
+    pub(crate) fn as_account(&self, auth: &Auth) -> Result<Self, ProviderError> {
+        let inner = &self.0;
+        let auth = auth.headers().ok_or_else(|| {
+            ProviderError::new(inner.provider, "be configured", ErrorKind::Invalid)
+                .with_detail("the credentials hold characters that no header can carry")
+        })?;
+        Ok(Self(Arc::new(Inner {
+            provider: inner.provider,
+            base_url: inner.base_url.clone(),
+            auth,
+            retry: inner.retry,
+            timeout: inner.timeout,
+            concurrency: inner.concurrency,
+            slots: Semaphore::new(inner.concurrency),
+            classifier: inner.classifier,
+            http: inner.http.clone(),
+            ambient: inner.ambient.clone(),
+        })))
     }
 
     /// Sends a request, again where its effect and the policy allow that.
@@ -338,6 +366,9 @@ impl Client {
             .header(header::ACCEPT, request.accept);
         if let Some(token) = &request.token {
             builder = builder.bearer_auth(token.expose_secret());
+        }
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
         }
         if let Some(body) = &request.body {
             builder = builder

@@ -23,7 +23,9 @@
             feature = "twilio",
             feature = "elevenlabs",
             feature = "livekit",
-            feature = "knowlarity"
+            feature = "knowlarity",
+            feature = "stripe",
+            feature = "app_store"
         )
     )),
     expect(dead_code, reason = "each adapter uses a part of the layer")
@@ -34,7 +36,9 @@
         feature = "twilio",
         feature = "elevenlabs",
         feature = "livekit",
-        feature = "knowlarity"
+        feature = "knowlarity",
+        feature = "stripe",
+        feature = "app_store"
     )),
     expect(unused_imports, reason = "no adapter, no caller")
 )]
@@ -48,10 +52,12 @@ mod retry;
 mod tests;
 
 pub(crate) use auth::Auth;
-#[cfg(feature = "knowlarity")]
+#[cfg(any(feature = "knowlarity", feature = "app_store"))]
 pub(crate) use client::Response;
 pub(crate) use client::{Client, Failure};
-#[cfg(any(feature = "livekit", feature = "knowlarity"))]
+#[cfg(any(feature = "livekit", feature = "knowlarity", feature = "stripe"))]
 pub(crate) use redact::without_numbers;
 pub(crate) use request::Request;
+#[cfg(feature = "stripe")]
+pub(crate) use retry::LastWord;
 pub use retry::{Effect, RetryPolicy, Step};

@@ -9,6 +9,7 @@ const HEADERS: &[&str] = &[
     "content-length",
     "content-type",
     "date",
+    "request-id",
     "retry-after",
     "twilio-concurrent-requests",
     "twilio-request-id",

@@ -31,6 +31,7 @@ pub(crate) struct Request {
     pub(super) timeout: Option<Duration>,
     pub(super) retry: Option<RetryPolicy>,
     pub(super) token: Option<SecretString>,
+    pub(super) headers: Vec<(&'static str, String)>,
 }
 
 impl Request {
@@ -50,6 +51,11 @@ impl Request {
         Self::new(operation, Method::PATCH, path, Effect::Keyed)
     }
 
+    /// Names the wanted state.
+    pub(crate) fn put(operation: &'static str, path: impl Into<String>) -> Self {
+        Self::new(operation, Method::PUT, path, Effect::Keyed)
+    }
+
     /// Takes away what is gone already when it is sent again.
     pub(crate) fn delete(operation: &'static str, path: impl Into<String>) -> Self {
         Self::new(operation, Method::DELETE, path, Effect::Read)
@@ -67,6 +73,7 @@ impl Request {
             timeout: None,
             retry: None,
             token: None,
+            headers: Vec::new(),
         }
     }
 
@@ -135,6 +142,12 @@ impl Request {
         self
     }
 
+    /// Adds a header of the provider's own, in lower case. Holds no secret.
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
     /// Proves who sends it with a token of its own (RFC 6750), beside the client's credentials.
     pub(crate) fn bearer(mut self, token: SecretString) -> Self {
         self.token = Some(token);
@@ -169,6 +182,7 @@ mod tests {
         assert_eq!(Request::get("x", "/").effect, Effect::Read);
         assert_eq!(Request::delete("x", "/").effect, Effect::Read);
         assert_eq!(Request::patch("x", "/").effect, Effect::Keyed);
+        assert_eq!(Request::put("x", "/").effect, Effect::Keyed);
         assert_eq!(Request::post("x", "/").effect, Effect::Once);
     }
 

@@ -94,6 +94,16 @@ impl RetryPolicy {
     }
 }
 
+/// The cause of a failure that the provider itself says is its last word on this request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the provider says that it would answer the same again")]
+pub(crate) struct LastWord;
+
+/// Whether sending the same again is of no use, whatever its effect.
+fn is_last_word(error: &ProviderError) -> bool {
+    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<LastWord>)
+}
+
 /// Calls `attempt` with 1, 2, 3… until it succeeds or the policy says that its failure is the answer.
 pub(super) async fn run<T, Attempt, Sleep>(
     policy: &RetryPolicy,
@@ -110,6 +120,7 @@ where
     loop {
         let error = match attempt(number).await {
             Ok(answer) => return Ok(answer),
+            Err(error) if is_last_word(&error) => return Err(error),
             Err(error) => error,
         };
         match policy.next(number, effect, error.recovery(), jitter()) {
@@ -244,6 +255,25 @@ mod tests {
         );
         assert_eq!(answer.await.unwrap_err().detail(), Some("attempt 3"));
         assert_eq!(*slept.borrow(), [100, 200]);
+    }
+
+    #[tokio::test]
+    async fn what_the_provider_calls_its_last_word_is_not_asked_again() {
+        let attempts = RefCell::new(0);
+        let policy = RetryPolicy::default();
+        let answer = run(
+            &policy,
+            Effect::Read,
+            |number| {
+                *attempts.borrow_mut() = number;
+                let error = ProviderError::new(ProviderName::new("test"), "read", ErrorKind::ServerError);
+                ready(Err::<(), _>(error.with_source(LastWord)))
+            },
+            |_| ready(()),
+            || 1.0,
+        );
+        assert_eq!(answer.await.unwrap_err().recovery(), Recovery::Reconcile);
+        assert_eq!(*attempts.borrow(), 1);
     }
 
     #[test]

@@ -182,16 +182,22 @@ impl LiveKit {
     /// First the rules that serve this trunk alone, then the trunk: no call finds a trunk without a rule for long, and
     /// no rule is left that names nothing.
     async fn delete_inbound(&self, id: &str) -> Result<bool, ProviderError> {
-        let ids = [id.to_owned()];
+        let mut there = self.delete_rules_of(id).await?;
+        // Deleting a trunk that is not there succeeds, so the list alone says whether it was.
+        if !self.inbound_with(vec![id.to_owned()]).await?.is_empty() {
+            there |= self.delete_trunk(id).await?;
+        }
+        Ok(there)
+    }
+
+    /// The rules that serve this trunk alone.
+    async fn delete_rules_of(&self, trunk_id: &str) -> Result<bool, ProviderError> {
+        let ids = [trunk_id.to_owned()];
         let mut there = false;
         for rule in self.rules_of(&ids).await? {
             if rule.trunk_ids == ids {
                 there |= self.delete_rule(&rule.sip_dispatch_rule_id).await?;
             }
-        }
-        // Deleting a trunk that is not there succeeds, so the list alone says whether it was.
-        if !self.inbound_with(ids.to_vec()).await?.is_empty() {
-            there |= self.delete_trunk(id).await?;
         }
         Ok(there)
     }
@@ -240,12 +246,18 @@ impl TrunkProvider for LiveKit {
     async fn ensure(&self, order: &TrunkOrder) -> Result<ProviderTrunk, ProviderError> {
         let dispatch = check(order)?;
         let inbound = self.ensure_inbound(order).await?;
-        let rule = Box::pin(self.ensure_rule(order, dispatch, &inbound.sip_trunk_id)).await?;
+        let rule = if order.takes_calls {
+            Some(Box::pin(self.ensure_rule(order, dispatch, &inbound.sip_trunk_id)).await?)
+        } else {
+            // A trunk must keep its number: without one it would take the calls of all. Without a rule it takes none.
+            self.delete_rules_of(&inbound.sip_trunk_id).await?;
+            None
+        };
         let outbound = match (self.outbound, &order.peer) {
             (Some(how), Some(peer)) => Some(self.ensure_outbound(order, peer, how).await?),
             _ => None,
         };
-        Ok(self.assemble(&inbound, &[rule], outbound.as_slice()))
+        Ok(self.assemble(&inbound, rule.as_slice(), outbound.as_slice()))
     }
 
     async fn find(&self, tag: &str, number: &E164) -> Result<Option<ProviderTrunk>, ProviderError> {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use sqlx::{FromRow, types::Uuid};
 use voice_saas_core::{
     auth::{AccountRepo, ApiKey, CredentialHash, PasswordHash, RefreshToken, User},
+    entitlement::Entitlement,
     id::{TenantId, TokenFamilyId, UserId},
     store::StoreError,
     tenant::{Member, Role, Tenant},
@@ -13,6 +14,7 @@ use voice_saas_core::{
 use super::{
     api_key,
     column::{CorruptRow, Place, micros, word},
+    entitlement,
     query::{all, execute, optional},
     tenant::{self, MemberRow, TenantRow},
     unit::SystemUnit,
@@ -115,7 +117,13 @@ const REVOKE_TENANT: &str =
 
 #[async_trait]
 impl AccountRepo for SystemUnit {
-    async fn register(&mut self, user: &User, tenant: &Tenant, role: Role) -> Result<(), StoreError> {
+    async fn register(
+        &mut self,
+        user: &User,
+        tenant: &Tenant,
+        role: Role,
+        entitlement: &Entitlement,
+    ) -> Result<(), StoreError> {
         const OPERATION: &str = "register a person";
         execute!(
             &mut self.tx,
@@ -128,6 +136,7 @@ impl AccountRepo for SystemUnit {
             user.created_at.as_microsecond(),
         )?;
         tenant::insert(&mut self.tx, OPERATION, tenant).await?;
+        entitlement::insert(&mut self.tx, OPERATION, tenant.id.as_uuid(), entitlement).await?;
         execute!(
             &mut self.tx,
             OPERATION,

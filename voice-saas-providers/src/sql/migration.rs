@@ -16,7 +16,12 @@ macro_rules! migrations {
             (2, "0002", "telephony"),
             (3, "0003", "work"),
             (4, "0004", "trunks"),
-            (5, "0005", "reconciliation")
+            (5, "0005", "reconciliation"),
+            (6, "0006", "trunk_life"),
+            (7, "0007", "ports"),
+            (8, "0008", "subaccounts"),
+            (9, "0009", "number_pool"),
+            (10, "0010", "usage")
         )
     };
     ($folder:literal, $(($version:literal, $number:literal, $name:literal)),*) => {
@@ -29,10 +34,10 @@ macro_rules! migrations {
 }
 
 #[cfg(feature = "sqlite")]
-pub(super) const SQLITE: [(i64, &str, &str); 5] = migrations!("sqlite");
+pub(super) const SQLITE: [(i64, &str, &str); 10] = migrations!("sqlite");
 
 #[cfg(feature = "postgres")]
-pub(super) const POSTGRES: [(i64, &str, &str); 5] = migrations!("postgres");
+pub(super) const POSTGRES: [(i64, &str, &str); 10] = migrations!("postgres");
 
 /// Brings the database up to date. One that is up to date already is only looked at, so that a login without the
 /// right to make tables can open it.

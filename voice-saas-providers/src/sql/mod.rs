@@ -23,6 +23,7 @@ mod api_key;
 mod call;
 mod column;
 mod dialect;
+mod entitlement;
 mod error;
 mod idempotency;
 mod job;
@@ -32,6 +33,8 @@ mod migration;
 mod number;
 mod outbox;
 mod page;
+mod pool;
+mod port;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod query;
@@ -40,12 +43,14 @@ mod route;
 mod saga;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod subaccount;
 mod system;
 mod tenant;
 #[cfg(all(feature = "postgres", feature = "testing"))]
 pub mod testing;
 mod trunk;
 mod unit;
+mod usage;
 
 pub use location::{UnsupportedDatabase, connect, migrate};
 #[cfg(feature = "postgres")]

@@ -8,7 +8,7 @@ use voice_saas_core::{
     number::{NumberFilter, NumberRepo, PhoneNumber},
     page::{Cursor, Page, PageRequest},
     phone::E164,
-    provider::telephony::{NumberCapabilities, ProviderNumberId},
+    provider::telephony::{NumberCapabilities, ProviderNumberId, ProviderSubaccountId},
     store::StoreError,
 };
 
@@ -42,6 +42,7 @@ pub(super) struct NumberRow {
     pub(super) owned: String,
     pub(super) release_at: Option<i64>,
     pub(super) released_at: Option<i64>,
+    pub(super) account: Option<String>,
     pub(super) agent_id: Option<Uuid>,
 }
 
@@ -79,6 +80,7 @@ impl TryFrom<NumberRow> for PhoneNumber {
         number.owned = place.word("owned", &row.owned)?;
         number.release_at = place.optional_time("release_at", row.release_at)?;
         number.released_at = place.optional_time("released_at", row.released_at)?;
+        number.account = row.account.map(ProviderSubaccountId::new);
         Ok(number)
     }
 }
@@ -102,7 +104,7 @@ macro_rules! select {
         concat!(
             "SELECT n.id, n.e164, n.provider, n.provider_number_id, n.friendly_name, n.voice, n.sms, ",
             "n.mms, n.status, n.country, n.monthly_cost_micros, n.monthly_cost_code, n.saga_id, n.created_at, ",
-            "n.provisioned_at, n.released_at, n.owned, n.release_at, l.agent_id FROM ",
+            "n.provisioned_at, n.released_at, n.owned, n.release_at, n.account, l.agent_id FROM ",
             $numbers
         )
     };
@@ -120,13 +122,13 @@ macro_rules! links {
 const ADD: &str = "
     INSERT INTO numbers (tenant_id, id, e164, provider, provider_number_id, friendly_name, voice, sms, mms, status,
         country, monthly_cost_micros, monthly_cost_code, saga_id, created_at, provisioned_at, released_at,
-        owned, release_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+        owned, release_at, account)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
 
 const UPDATE: &str = "
     UPDATE numbers SET e164 = $3, provider = $4, provider_number_id = $5, friendly_name = $6, voice = $7, sms = $8,
         mms = $9, status = $10, country = $11, monthly_cost_micros = $12, monthly_cost_code = $13, saga_id = $14,
-        created_at = $15, provisioned_at = $16, released_at = $17, owned = $18, release_at = $19
+        created_at = $15, provisioned_at = $16, released_at = $17, owned = $18, release_at = $19, account = $20
     WHERE tenant_id = $1 AND id = $2";
 
 const FIND: &str = select!(
@@ -200,6 +202,7 @@ impl TenantUnit {
             micros(number.released_at),
             word(&number.owned),
             micros(number.release_at),
+            number.account.as_ref().map(ProviderSubaccountId::as_str),
         )
     }
 }

@@ -1,141 +1,35 @@
 //! Findings, and the look-ups of reconciliation, each a page of a provider's list at a time.
 
+mod row;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::{
-    FromRow,
-    types::{Json, Uuid},
-};
+use sqlx::types::{Json, Uuid};
 use voice_saas_core::{
-    id::{AgentId, CallId, FindingId, JobId, NumberId, SagaId, TenantId, TrunkId},
-    money::{Currency, Money},
+    id::{AgentId, CallId, FindingId, JobId, NumberId, SagaId, SubaccountId, TenantId, TrunkId},
+    money::Money,
     number::PhoneNumber,
     page::{Cursor, Page, PageRequest},
     phone::E164,
-    provider::{telephony::ProviderCallId, voice_agent::ProviderAgentId},
+    provider::telephony::{ProviderCallId, ProviderSubaccountId},
     reconcile::{
-        Finding, FindingFilter, KnownAgent, KnownSaga, KnownTrunk, LiveCall, Observation, ReconciliationRepo,
-        Resolution, ResourceKind,
+        Finding, FindingFilter, KnownAgent, KnownSaga, KnownTrunk, LiveCall, ReconciliationRepo, Resolution,
+        ResourceKind,
     },
     store::StoreError,
+    subaccount::Subaccount,
 };
 
+use self::row::{FindingRow, KnownAgentRow, KnownTrunkRow, NumberOfTenantRow, numbers, trunks};
 use super::{
     column::{CorruptRow, Place, micros, word},
     dialect::Dialects,
     error::not_found,
-    number::NumberRow,
     page::Keyset,
     query::{all, execute, filtered, optional},
+    subaccount,
     unit::SystemUnit,
 };
-
-#[derive(Debug, FromRow)]
-struct FindingRow {
-    id: Uuid,
-    provider: String,
-    kind: String,
-    provider_id: String,
-    classification: String,
-    subject: String,
-    detail: String,
-    holder_id: Option<Uuid>,
-    proposal: String,
-    held_since: Option<i64>,
-    monthly_cost_micros: Option<i64>,
-    monthly_cost_code: Option<String>,
-    state: String,
-    resolution: Option<String>,
-    created_at: i64,
-    seen_at: i64,
-    resolved_at: Option<i64>,
-}
-
-impl TryFrom<FindingRow> for Finding {
-    type Error = CorruptRow;
-
-    fn try_from(row: FindingRow) -> Result<Self, CorruptRow> {
-        let place = Place::new("reconciliation_findings", row.id);
-        let monthly_cost = match (row.monthly_cost_micros, row.monthly_cost_code) {
-            (Some(micros), Some(code)) => {
-                let currency: Currency = place.word("monthly_cost_code", &code)?;
-                Some(Money::from_micros(micros, currency))
-            }
-            _ => None,
-        };
-        let mut seen = Observation::new(
-            row.provider,
-            place.word("kind", &row.kind)?,
-            row.provider_id,
-            place.word("classification", &row.classification)?,
-            row.subject,
-        )
-        .with_detail(row.detail)
-        .of_tenant(row.holder_id.map(TenantId::from_uuid))
-        .with_terms(place.optional_time("held_since", row.held_since)?, monthly_cost);
-        seen.proposal = place.word("proposal", &row.proposal)?;
-        let created_at = place.time("created_at", row.created_at)?;
-        let mut finding = Self::new(FindingId::from_uuid(row.id), seen, created_at);
-        finding.state = place.word("state", &row.state)?;
-        let resolution = row.resolution.as_deref();
-        finding.resolution = resolution
-            .map(|resolution| place.word("resolution", resolution))
-            .transpose()?;
-        finding.seen_at = place.time("seen_at", row.seen_at)?;
-        finding.resolved_at = place.optional_time("resolved_at", row.resolved_at)?;
-        Ok(finding)
-    }
-}
-
-#[derive(Debug, FromRow)]
-struct NumberOfTenantRow {
-    tenant_id: Uuid,
-    #[sqlx(flatten)]
-    number: NumberRow,
-}
-
-#[derive(Debug, FromRow)]
-struct KnownAgentRow {
-    tenant_id: Uuid,
-    id: Uuid,
-    provider: String,
-    provider_agent_id: Option<String>,
-    deleted: bool,
-}
-
-impl From<KnownAgentRow> for KnownAgent {
-    fn from(row: KnownAgentRow) -> Self {
-        Self {
-            tenant: TenantId::from_uuid(row.tenant_id),
-            id: AgentId::from_uuid(row.id),
-            provider: row.provider,
-            object: row.provider_agent_id.map(ProviderAgentId::new),
-            deleted: row.deleted,
-        }
-    }
-}
-
-#[derive(Debug, FromRow)]
-struct KnownTrunkRow {
-    tenant_id: Uuid,
-    id: Uuid,
-    tag: String,
-    status: String,
-}
-
-fn trunks(operation: &'static str, rows: Vec<KnownTrunkRow>) -> Result<Vec<KnownTrunk>, StoreError> {
-    rows.into_iter()
-        .map(|row| {
-            Ok(KnownTrunk {
-                tenant: TenantId::from_uuid(row.tenant_id),
-                id: TrunkId::from_uuid(row.id),
-                tag: row.tag,
-                status: Place::new("trunks", row.id).word("status", &row.status)?,
-            })
-        })
-        .collect::<Result<_, CorruptRow>>()
-        .map_err(|row| row.during(operation))
-}
 
 // What was seen anew keeps its id and its beginning, and is open again.
 const REPORT: &str = "
@@ -189,7 +83,7 @@ macro_rules! numbers {
         concat!(
             "SELECT n.tenant_id, n.id, n.e164, n.provider, n.provider_number_id, n.friendly_name, n.voice, n.sms, ",
             "n.mms, n.status, n.country, n.monthly_cost_micros, n.monthly_cost_code, n.saga_id, n.created_at, ",
-            "n.provisioned_at, n.released_at, n.owned, n.release_at, NULL AS agent_id FROM numbers n WHERE ",
+            "n.provisioned_at, n.released_at, n.owned, n.release_at, n.account, NULL AS agent_id FROM numbers n WHERE ",
             $rest
         )
     };
@@ -239,38 +133,34 @@ const UNSEEN_AGENTS: &str = agents!(
     ORDER BY a.id LIMIT $5"
 );
 
-const TRUNKS: &str = "SELECT tenant_id, id, tag, status FROM trunks WHERE id IN (";
+macro_rules! trunks {
+    ($rest:literal) => {
+        concat!(
+            "SELECT t.tenant_id, t.id, t.tag, t.status, t.created_at, n.e164, n.status = 'active' AS takes_calls ",
+            "FROM trunks t JOIN numbers n ON n.tenant_id = t.tenant_id AND n.id = t.number_id WHERE ",
+            $rest
+        )
+    };
+}
 
-const UNSEEN_TRUNKS: &str = "
-    SELECT t.tenant_id, t.id, t.tag, t.status FROM trunks t
-    WHERE t.status = 'active' AND (t.carrier = $2 OR t.media = $2) AND t.created_at < $3 AND t.id > $4
+const TRUNKS: &str = trunks!("t.id IN (");
+
+const UNSEEN_TRUNKS: &str = trunks!(
+    "t.status = 'active' AND (t.carrier = $2 OR t.media = $2) AND t.created_at < $3 AND t.id > $4
         AND NOT EXISTS (SELECT 1 FROM reconciliation_seen s WHERE s.run_id = $1 AND s.provider = $2
             AND s.kind = 'trunk' AND s.provider_id = t.tag)
-    ORDER BY t.id LIMIT $5";
+    ORDER BY t.id LIMIT $5"
+);
 
 const LIVE_CALLS: &str = "
-    SELECT tenant_id, id, provider_call_id, started_at FROM calls
-    WHERE live AND provider = $1 AND started_at < $2 AND id > $3 AND provider_call_id IS NOT NULL
-    ORDER BY id LIMIT $4";
+    SELECT c.tenant_id, c.id, c.provider_call_id, c.started_at, n.account FROM calls c
+    LEFT JOIN numbers n ON n.tenant_id = c.tenant_id AND n.id = c.number_id
+    WHERE c.live AND c.provider = $1 AND c.started_at < $2 AND c.id > $3 AND c.provider_call_id IS NOT NULL
+    ORDER BY c.id LIMIT $4";
 
 const AGENTS: &str = agents!("a.id IN (");
 
-const SAGAS: &str = "SELECT tenant_id, id, kind FROM sagas WHERE id IN (";
-
-fn numbers(
-    operation: &'static str,
-    rows: Vec<NumberOfTenantRow>,
-) -> Result<Vec<(TenantId, PhoneNumber)>, StoreError> {
-    rows.into_iter()
-        .map(|row| {
-            Ok((
-                TenantId::from_uuid(row.tenant_id),
-                PhoneNumber::try_from(row.number)?,
-            ))
-        })
-        .collect::<Result<_, CorruptRow>>()
-        .map_err(|row| row.during(operation))
-}
+const SAGAS: &str = "SELECT tenant_id, id, kind, status IN ('running', 'undoing') FROM sagas WHERE id IN (";
 
 #[async_trait]
 impl ReconciliationRepo for SystemUnit {
@@ -529,7 +419,7 @@ impl ReconciliationRepo for SystemUnit {
         let rows = all!(
             &mut self.tx,
             OPERATION,
-            (Uuid, Uuid, String, i64),
+            (Uuid, Uuid, String, i64, Option<String>),
             LIVE_CALLS,
             provider,
             started_before.as_microsecond(),
@@ -537,11 +427,12 @@ impl ReconciliationRepo for SystemUnit {
             i64::from(limit)
         )?;
         rows.into_iter()
-            .map(|(tenant, id, provider_call, started_at)| {
+            .map(|(tenant, id, provider_call, started_at, account)| {
                 Ok(LiveCall {
                     tenant: TenantId::from_uuid(tenant),
                     id: CallId::from_uuid(id),
                     provider_call: ProviderCallId::new(provider_call),
+                    account: account.map(ProviderSubaccountId::new),
                     started_at: Place::new("calls", id).time("started_at", started_at)?,
                 })
             })
@@ -549,21 +440,51 @@ impl ReconciliationRepo for SystemUnit {
             .map_err(|row| row.during(OPERATION))
     }
 
+    async fn subaccounts(
+        &mut self,
+        provider: &str,
+        after: Option<SubaccountId>,
+        limit: u16,
+    ) -> Result<Vec<(TenantId, Subaccount)>, StoreError> {
+        subaccount::walk(&mut self.tx, provider, after, limit).await
+    }
+
+    async fn known_subaccounts(
+        &mut self,
+        provider: &str,
+        ids: &[ProviderSubaccountId],
+        tenants: &[TenantId],
+    ) -> Result<Vec<(TenantId, Subaccount)>, StoreError> {
+        subaccount::known(&mut self.tx, provider, ids, tenants).await
+    }
+
+    async fn unseen_subaccounts(
+        &mut self,
+        run: JobId,
+        provider: &str,
+        made_before: Timestamp,
+        after: Option<SubaccountId>,
+        limit: u16,
+    ) -> Result<Vec<(TenantId, Subaccount)>, StoreError> {
+        subaccount::unseen(&mut self.tx, run, provider, made_before, after, limit).await
+    }
+
     async fn sagas(&mut self, ids: &[SagaId]) -> Result<Vec<KnownSaga>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = filtered!(&mut self.tx, "find whose sagas these are", (Uuid, Uuid, String), SAGAS, query => {
+        let rows = filtered!(&mut self.tx, "find whose sagas these are", (Uuid, Uuid, String, bool), SAGAS, query => {
             let mut list = query.separated(", ");
             for id in ids {
                 list.push_bind(id.as_uuid());
             }
             query.push(")");
         })?;
-        let sagas = rows.into_iter().map(|(tenant, id, kind)| KnownSaga {
+        let sagas = rows.into_iter().map(|(tenant, id, kind, under_way)| KnownSaga {
             tenant: TenantId::from_uuid(tenant),
             id: SagaId::from_uuid(id),
             kind,
+            under_way,
         });
         Ok(sagas.collect())
     }

@@ -9,19 +9,23 @@ use voice_saas_core::{
     event::OutboxQueue,
     id::{AgentId, CallId, TenantId, UnroutedCallId},
     job::JobQueue,
+    ledger::Balance,
+    number::NumberPoolRepo,
     page::{Cursor, Page, PageRequest},
     phone::E164,
-    provider::telephony::ProviderCallId,
+    provider::telephony::{ProviderCallId, ProviderSubaccountId},
     reconcile::ReconciliationRepo,
     store::{Route, StoreError, SystemTx},
+    subaccount::Subaccount,
     tenant::Tenant,
 };
 
 use super::{
     column::{CorruptRow, Place},
+    ledger,
     page::Keyset,
     query::{all, execute, optional},
-    route, tenant,
+    route, subaccount, tenant,
     unit::SystemUnit,
 };
 
@@ -98,6 +102,10 @@ impl SystemTx for SystemUnit {
         self
     }
 
+    fn number_pool(&mut self) -> &mut dyn NumberPoolRepo {
+        self
+    }
+
     fn reconciliation(&mut self) -> &mut dyn ReconciliationRepo {
         self
     }
@@ -121,6 +129,14 @@ impl SystemTx for SystemUnit {
             call.as_str()
         )?;
         Ok(row.map(call_of_tenant))
+    }
+
+    async fn subaccount(
+        &mut self,
+        provider: &str,
+        id: &ProviderSubaccountId,
+    ) -> Result<Option<(TenantId, Subaccount)>, StoreError> {
+        subaccount::of_any_tenant(&mut self.tx, provider, id).await
     }
 
     async fn tenant(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
@@ -164,6 +180,15 @@ impl SystemTx for SystemUnit {
             i64::from(limit)
         )?;
         Ok(rows.into_iter().map(call_of_tenant).collect())
+    }
+
+    async fn balances_of_tenants(
+        &mut self,
+        month: Option<&str>,
+        after: Option<TenantId>,
+        limit: u16,
+    ) -> Result<Vec<(TenantId, Balance)>, StoreError> {
+        ledger::balances_of_tenants(&mut self.tx, month, after, limit).await
     }
 
     async fn add_unrouted_call(&mut self, call: &UnroutedCall) -> Result<(), StoreError> {

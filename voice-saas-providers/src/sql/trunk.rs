@@ -32,6 +32,7 @@ struct TrunkRow {
     sip_host: Option<String>,
     password: Vec<u8>,
     status: String,
+    failure: Option<JsonText>,
     saga_id: Option<Uuid>,
     created_at: i64,
 }
@@ -42,6 +43,7 @@ impl TryFrom<TrunkRow> for Trunk {
     fn try_from(row: TrunkRow) -> Result<Self, CorruptRow> {
         let place = Place::new("trunks", row.id);
         let route = |column, json: Option<JsonText>| json.map(|json| place.json(column, &json)).transpose();
+        let failure = row.failure.map(|json| place.json("failure", &json)).transpose()?;
         let mut trunk = Self::pending(
             TrunkId::from_uuid(row.id),
             NumberId::from_uuid(row.number_id),
@@ -55,6 +57,7 @@ impl TryFrom<TrunkRow> for Trunk {
         trunk.media_route = route("media_route", row.media_route)?;
         trunk.sip_host = row.sip_host;
         trunk.status = place.word("status", &row.status)?;
+        trunk.failure = failure;
         trunk.saga = row.saga_id.map(SagaId::from_uuid);
         Ok(trunk)
     }
@@ -71,7 +74,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, number_id, carrier, media, tag, carrier_route, media_route, sip_host, password, status, ",
-            "saga_id, created_at FROM trunks ",
+            "failure, saga_id, created_at FROM trunks ",
             $rest
         )
     };
@@ -79,18 +82,19 @@ macro_rules! select {
 
 const ADD: &str = "
     INSERT INTO trunks (tenant_id, id, number_id, carrier, media, tag, carrier_route, media_route, sip_host, password,
-        status, saga_id, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        status, saga_id, created_at, failure)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 
 const UPDATE: &str = "
     UPDATE trunks SET number_id = $3, carrier = $4, media = $5, tag = $6, carrier_route = $7, media_route = $8,
-        sip_host = $9, password = $10, status = $11, saga_id = $12, created_at = $13
+        sip_host = $9, password = $10, status = $11, saga_id = $12, created_at = $13,
+        failure = $14
     WHERE tenant_id = $1 AND id = $2";
 
 const FIND: &str = select!("WHERE tenant_id = $1 AND id = $2");
 
 const OF_NUMBER: &str =
-    select!("WHERE tenant_id = $1 AND number_id = $2 AND status IN ('pending', 'active')");
+    select!("WHERE tenant_id = $1 AND number_id = $2 AND status NOT IN ('failed', 'deleted')");
 
 const LIST: &str = select!(
     "WHERE tenant_id = $1 AND status <> 'deleted' AND (created_at, id) < ($2, $3)
@@ -122,6 +126,7 @@ impl TenantUnit {
             word(&trunk.status),
             trunk.saga.map(SagaId::as_uuid),
             trunk.created_at.as_microsecond(),
+            trunk.failure.as_ref().map(Json),
         )
     }
 }

@@ -8,15 +8,18 @@ use voice_saas_core::{
     agent::AgentRepo,
     auth::ApiKeyRepo,
     call::CallRepo,
+    entitlement::EntitlementRepo,
     event::Outbox,
     idempotency::IdempotencyRepo,
     job::JobRepo,
     ledger::LedgerRepo,
-    number::NumberRepo,
+    number::{NumberRepo, PortRepo},
     saga::SagaRepo,
     store::{StoreError, TenantTx},
+    subaccount::SubaccountRepo,
     tenant::TenantRepo,
     trunk::TrunkRepo,
+    usage::UsageRepo,
 };
 
 /// An open transaction. Dropped = rolled back.
@@ -78,11 +81,27 @@ impl TenantTx for TenantUnit {
         self
     }
 
+    fn entitlements(&mut self) -> &mut dyn EntitlementRepo {
+        self
+    }
+
+    fn usage(&mut self) -> &mut dyn UsageRepo {
+        self
+    }
+
     fn api_keys(&mut self) -> &mut dyn ApiKeyRepo {
         self
     }
 
     fn numbers(&mut self) -> &mut dyn NumberRepo {
+        self
+    }
+
+    fn subaccounts(&mut self) -> &mut dyn SubaccountRepo {
+        self
+    }
+
+    fn ports(&mut self) -> &mut dyn PortRepo {
         self
     }
 

@@ -18,6 +18,8 @@ pub struct TwilioBuilder {
     previous_auth_token: Option<SecretString>,
     api_key: Option<(String, SecretString)>,
     pub(super) setup: Setup,
+    /// The parent's connections and prices, for a subaccount.
+    pub(super) parent: Option<(Hosts, Prices)>,
 }
 
 /// What has nothing to do with who asks, and so holds for subaccounts too.
@@ -65,6 +67,7 @@ impl TwilioBuilder {
                 retry: RetryPolicy::default(),
                 concurrency: 20,
             },
+            parent: None,
         }
     }
 
@@ -148,15 +151,24 @@ impl TwilioBuilder {
             Some(url) if !matches!(url.scheme(), "http" | "https") => {
                 return wrong("the public URL is not http or https");
             }
-            Some(url) => Some(Webhook::new(url, tokens.into_iter().flatten().collect())),
+            Some(url) => Some(Webhook::new(
+                &self.account_sid,
+                url,
+                tokens.into_iter().flatten().collect(),
+            )),
             None => None,
         };
+        let auth = || Auth::Basic {
+            user: user.clone(),
+            password: password.clone(),
+        };
+        let (hosts, prices) = match self.parent {
+            Some((hosts, prices)) => (hosts.as_account(&auth())?, prices),
+            None => (Hosts::new(&self.setup, auth)?, Prices::default()),
+        };
         Ok(Twilio {
-            hosts: Hosts::new(&self.setup, || Auth::Basic {
-                user: user.clone(),
-                password: password.clone(),
-            })?,
-            prices: Prices::default(),
+            hosts,
+            prices,
             setup: self.setup,
             account_sid: self.account_sid,
             webhook,
@@ -165,7 +177,7 @@ impl TwilioBuilder {
     }
 }
 
-fn is_sid(prefix: &str, text: &str) -> bool {
+pub(super) fn is_sid(prefix: &str, text: &str) -> bool {
     text.strip_prefix(prefix)
         .is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

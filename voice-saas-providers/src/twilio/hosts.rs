@@ -40,6 +40,16 @@ impl Hosts {
             pricing: client("pricing")?,
         })
     }
+
+    /// The same hosts over the same connections, as another account.
+    pub(super) fn as_account(&self, auth: &Auth) -> Result<Self, ProviderError> {
+        Ok(Self {
+            api: self.api.as_account(auth)?,
+            trunking: self.trunking.as_account(auth)?,
+            numbers: self.numbers.as_account(auth)?,
+            pricing: self.pricing.as_account(auth)?,
+        })
+    }
 }
 
 /// `https://{product}.twilio.com`, with edge and region between the two where there are any.

@@ -43,7 +43,7 @@ use voice_saas_core::{
     provider::{
         ErrorKind, ProviderError, ProviderName,
         telephony::{
-            CallProvider, Capability, InboundWebhook, NumberProvider, PortingProvider, SubaccountId,
+            CallProvider, Capability, InboundWebhook, NumberProvider, PortingProvider, ProviderSubaccountId,
             SubaccountProvider, TelephonyProvider, TrunkProvider, WebhookError, WebhookRequest,
         },
     },
@@ -79,13 +79,18 @@ impl Twilio {
     }
 
     /// The same for a subaccount, with the subaccount's own auth token: the parent's opens nothing but the 2010 API
-    /// there (page `iam/api/subaccounts`).
+    /// there (page `iam/api/subaccounts`). Connections and prices are shared.
     ///
     /// # Errors
     /// `Invalid` when the id is no account SID or the token is empty.
-    pub fn for_subaccount(&self, id: &SubaccountId, auth_token: SecretString) -> Result<Self, ProviderError> {
+    pub fn for_subaccount(
+        &self,
+        id: &ProviderSubaccountId,
+        auth_token: SecretString,
+    ) -> Result<Self, ProviderError> {
         let mut builder = Self::builder(id.as_str(), auth_token);
         builder.setup = self.setup.clone();
+        builder.parent = Some((self.hosts.clone(), self.prices.clone()));
         builder.build()
     }
 

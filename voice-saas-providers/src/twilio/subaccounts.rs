@@ -1,11 +1,16 @@
 //! Subaccounts (page `iam/api/subaccounts`). Only the parent's SID with its auth token, or a main API key, reaches them.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::Deserialize;
 use voice_saas_core::{
     provider::{
         ErrorKind, ProviderError,
-        telephony::{ProviderPage, Removal, Subaccount, SubaccountId, SubaccountProvider, SubaccountState},
+        telephony::{
+            ProviderPage, ProviderSubaccount, ProviderSubaccountId, Removal, SubaccountProvider,
+            SubaccountState, TelephonyProvider,
+        },
     },
     secret::SecretString,
 };
@@ -37,10 +42,10 @@ impl Account {
         }
     }
 
-    fn read(self) -> Subaccount {
+    fn read(self) -> ProviderSubaccount {
         let state = self.state();
-        Subaccount::new(
-            SubaccountId::new(self.sid),
+        ProviderSubaccount::new(
+            ProviderSubaccountId::new(self.sid),
             self.friendly_name.text().unwrap_or_default(),
             state,
         )
@@ -50,7 +55,7 @@ impl Account {
 
 #[async_trait]
 impl SubaccountProvider for Twilio {
-    async fn ensure(&self, tag: &str) -> Result<Subaccount, ProviderError> {
+    async fn ensure(&self, tag: &str) -> Result<ProviderSubaccount, ProviderError> {
         const MAKE: &str = "make a subaccount";
         if tag.is_empty() || tag.chars().count() > LONGEST_FRIENDLY_NAME {
             return Err(invalid(MAKE, "a subaccount's name has 1 to 64 characters"));
@@ -65,7 +70,7 @@ impl SubaccountProvider for Twilio {
         Ok(account.read())
     }
 
-    async fn find(&self, tag: &str) -> Result<Option<Subaccount>, ProviderError> {
+    async fn find(&self, tag: &str) -> Result<Option<ProviderSubaccount>, ProviderError> {
         const FIND: &str = "find a subaccount";
         let mut request = Request::get(FIND, ACCOUNTS)
             .query("FriendlyName", tag)
@@ -89,7 +94,7 @@ impl SubaccountProvider for Twilio {
         }
     }
 
-    async fn list(&self, page: Option<&str>) -> Result<ProviderPage<Subaccount>, ProviderError> {
+    async fn list(&self, page: Option<&str>) -> Result<ProviderPage<ProviderSubaccount>, ProviderError> {
         const LIST: &str = "list subaccounts";
         let request = match page {
             Some(next) => Request::get(LIST, next),
@@ -108,11 +113,11 @@ impl SubaccountProvider for Twilio {
         })
     }
 
-    async fn suspend(&self, id: &SubaccountId) -> Result<(), ProviderError> {
+    async fn suspend(&self, id: &ProviderSubaccountId) -> Result<(), ProviderError> {
         self.set_status("suspend a subaccount", id, "suspended").await
     }
 
-    async fn resume(&self, id: &SubaccountId) -> Result<(), ProviderError> {
+    async fn resume(&self, id: &ProviderSubaccountId) -> Result<(), ProviderError> {
         const RESUME: &str = "resume a subaccount";
         let Err(error) = self.set_status(RESUME, id, "active").await else {
             return Ok(());
@@ -127,7 +132,15 @@ impl SubaccountProvider for Twilio {
         Err(error)
     }
 
-    async fn close(&self, id: &SubaccountId) -> Result<Removal, ProviderError> {
+    fn enter(
+        &self,
+        id: &ProviderSubaccountId,
+        secret: SecretString,
+    ) -> Result<Arc<dyn TelephonyProvider>, ProviderError> {
+        Ok(Arc::new(self.for_subaccount(id, secret)?))
+    }
+
+    async fn close(&self, id: &ProviderSubaccountId) -> Result<Removal, ProviderError> {
         const CLOSE: &str = "close a subaccount";
         let Err(error) = self.set_status(CLOSE, id, "closed").await else {
             return Ok(Removal::Removed);
@@ -145,7 +158,11 @@ impl SubaccountProvider for Twilio {
 }
 
 impl Twilio {
-    async fn subaccount(&self, operation: &'static str, id: &SubaccountId) -> Result<Account, ProviderError> {
+    async fn subaccount(
+        &self,
+        operation: &'static str,
+        id: &ProviderSubaccountId,
+    ) -> Result<Account, ProviderError> {
         let request = Request::get(operation, self.subaccount_path(operation, id)?);
         self.hosts.api.send(request).await?.json()
     }
@@ -153,7 +170,7 @@ impl Twilio {
     async fn set_status(
         &self,
         operation: &'static str,
-        id: &SubaccountId,
+        id: &ProviderSubaccountId,
         status: &str,
     ) -> Result<(), ProviderError> {
         let request = Request::post(operation, self.subaccount_path(operation, id)?)
@@ -163,7 +180,11 @@ impl Twilio {
         Ok(())
     }
 
-    fn subaccount_path(&self, operation: &'static str, id: &SubaccountId) -> Result<String, ProviderError> {
+    fn subaccount_path(
+        &self,
+        operation: &'static str,
+        id: &ProviderSubaccountId,
+    ) -> Result<String, ProviderError> {
         let sid = checked(operation, id.as_str())?;
         if sid == self.account_sid {
             return Err(invalid(operation, "the account itself is no subaccount"));
@@ -175,7 +196,7 @@ impl Twilio {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use voice_saas_core::{provider::telephony::TelephonyProvider, secret::ExposeSecret};
+    use voice_saas_core::secret::ExposeSecret;
     use wiremock::{
         Mock, MockServer, ResponseTemplate,
         matchers::{basic_auth, body_string, method, path, query_param},
@@ -229,8 +250,8 @@ mod tests {
         server
     }
 
-    fn id() -> SubaccountId {
-        SubaccountId::new(SUB)
+    fn id() -> ProviderSubaccountId {
+        ProviderSubaccountId::new(SUB)
     }
 
     #[tokio::test]
@@ -333,7 +354,10 @@ mod tests {
     async fn nobody_closes_the_account_itself_or_another_path() {
         let server = MockServer::start().await;
         for id in [ACCOUNT, "", "..", "AC1/Calls"] {
-            let error = twilio(&server).close(&SubaccountId::new(id)).await.unwrap_err();
+            let error = twilio(&server)
+                .close(&ProviderSubaccountId::new(id))
+                .await
+                .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{id}");
         }
         for tag in [String::new(), "x".repeat(65)] {
@@ -361,7 +385,7 @@ mod tests {
         assert!(own.numbers().unwrap().list(None).await.unwrap().items.is_empty());
         assert!(
             parent
-                .for_subaccount(&SubaccountId::new("AC1"), "s3cret".into())
+                .for_subaccount(&ProviderSubaccountId::new("AC1"), "s3cret".into())
                 .is_err()
         );
         assert!(parent.for_subaccount(&id(), "".into()).is_err());

@@ -84,8 +84,11 @@ impl TrunkProvider for Twilio {
             ),
             None => None,
         };
-        if !has_trunk {
-            self.attach_number(&trunk.sid, &number.sid).await?;
+        match (has_trunk, order.takes_calls) {
+            (false, true) => self.attach_number(&trunk.sid, &number.sid).await?,
+            // Its calls come to its webhooks again.
+            (true, false) => self.detach_number(&trunk.sid, &number.sid).await?,
+            _ => {}
         }
         let route = Route {
             trunk: Some(trunk.sid),
@@ -93,7 +96,8 @@ impl TrunkProvider for Twilio {
         };
         let numbers = vec![order.number.clone()];
         Ok(ProviderTrunk::new(route.handle(), order.tag.clone(), numbers)
-            .with_sip_host(trunk.domain_name.text()))
+            .with_sip_host(trunk.domain_name.text())
+            .with_complete(order.takes_calls))
     }
 
     /// Complete is a trunk with a number, an origination URL and a list of credentials.

@@ -8,13 +8,14 @@ use sha2::{Digest, Sha256};
 use url::{Position, Url, form_urlencoded};
 use voice_saas_core::{
     provider::telephony::{
-        CallPlan, CallProgress, InboundWebhook, IncomingCall, ProviderCallId, TelephonyEvent, WebhookAnswer,
-        WebhookError, WebhookKind, WebhookRequest,
+        CallPlan, CallProgress, InboundWebhook, IncomingCall, ProviderCallId, ProviderSubaccountId,
+        TelephonyEvent, WebhookAnswer, WebhookError, WebhookKind, WebhookRequest,
     },
     secret::{ExposeSecret, SecretString, same},
 };
 
 use super::{
+    builder::is_sid,
     signature::{self, Params},
     twiml, wire,
 };
@@ -25,6 +26,7 @@ const BODY_HASH: &str = "bodySHA256";
 /// The webhooks of one account.
 #[derive(Clone)]
 pub(super) struct Webhook {
+    account_sid: String,
     /// Scheme and host of what Twilio calls, up to the path, as in `https://user:pass@example.com:8443`.
     origin: String,
     /// What stands before our own paths there, without a slash at its end.
@@ -35,6 +37,7 @@ pub(super) struct Webhook {
 impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhook")
+            .field("account_sid", &self.account_sid)
             .field("prefix", &self.prefix)
             .field("tokens", &self.tokens.len())
             .finish_non_exhaustive()
@@ -42,8 +45,9 @@ impl fmt::Debug for Webhook {
 }
 
 impl Webhook {
-    pub(super) fn new(public_url: &Url, tokens: Vec<SecretString>) -> Self {
+    pub(super) fn new(account_sid: &str, public_url: &Url, tokens: Vec<SecretString>) -> Self {
         Self {
+            account_sid: account_sid.to_owned(),
             origin: public_url[..Position::BeforePath].to_owned(),
             prefix: public_url.path().trim_end_matches('/').to_owned(),
             tokens,
@@ -112,6 +116,28 @@ impl Webhook {
 }
 
 impl InboundWebhook for Webhook {
+    /// The account in `AccountSid`: its token signs (page `usage/security`). A SID is letters and digits, so that it
+    /// needs no decoding.
+    fn subaccount(&self, request: &WebhookRequest<'_>) -> Option<ProviderSubaccountId> {
+        let query = || {
+            request
+                .path_and_query
+                .split_once('?')
+                .map_or("", |(_, query)| query)
+        };
+        let form = match *request.method {
+            Method::GET => query().as_bytes(),
+            _ => request.body,
+        };
+        let mut pairs = form.split(|byte| *byte == b'&');
+        let sid = pairs.find_map(|pair| pair.strip_prefix(b"AccountSid="))?;
+        if sid == self.account_sid.as_bytes() {
+            return None;
+        }
+        let sid = std::str::from_utf8(sid).ok().filter(|sid| is_sid("AC", sid))?;
+        Some(ProviderSubaccountId::new(sid))
+    }
+
     fn receive(
         &self,
         kind: WebhookKind,
@@ -194,7 +220,7 @@ mod tests {
     use voice_saas_core::provider::telephony::ProviderCallStatus;
 
     use super::*;
-    use crate::twilio::sign_for_tests;
+    use crate::twilio::{fixture::ACCOUNT, sign_for_tests};
 
     const PUBLIC: &str = "https://voice.example.com";
     const PATH: &str = "/twilio/voice?t=a%2Bb";
@@ -209,7 +235,7 @@ mod tests {
 
     fn webhook(public_url: &str) -> Webhook {
         let tokens = vec!["12345".into(), "the old one".into()];
-        Webhook::new(&public_url.parse().unwrap(), tokens)
+        Webhook::new(ACCOUNT, &public_url.parse().unwrap(), tokens)
     }
 
     fn form(params: &[(&str, &str)]) -> String {
@@ -446,6 +472,33 @@ mod tests {
             }
         }
         assert_eq!(webhook(PUBLIC).url("/a?b"), format!("{PUBLIC}/a?b"));
+    }
+
+    #[test]
+    fn a_request_in_a_subaccounts_name_is_told_apart_before_it_is_believed() {
+        const SUB: &str = "ACffffffffffffffffffffffffffffffff";
+        let named = |body: &str| {
+            let arriving = Arriving::post(body.as_bytes(), None);
+            arriving.with(|request| webhook(PUBLIC).subaccount(request))
+        };
+        assert_eq!(named("To=%2B1&CallSid=CA1"), None);
+        assert_eq!(named(&format!("AccountSid={ACCOUNT}&To=%2B1")), None);
+        let sub = Some(ProviderSubaccountId::new(SUB));
+        assert_eq!(named(&format!("AccountSid={SUB}&To=%2B1")), sub);
+        assert_eq!(named(&format!("To=%2B1&AccountSid={SUB}")), sub);
+        // Nothing else is a SID, nor another parameter the account.
+        for body in [
+            "AccountSid=".to_owned(),
+            "AccountSid=AC1".to_owned(),
+            "AccountSid=../../x".to_owned(),
+            format!("ParentAccountSid={SUB}"),
+            format!("Body=AccountSid={SUB}"),
+        ] {
+            assert_eq!(named(&body), None, "{body}");
+        }
+        let path = format!("/twilio/voice?AccountSid={SUB}");
+        let arriving = Arriving::get(&path, "none".to_owned());
+        assert_eq!(arriving.with(|request| webhook(PUBLIC).subaccount(request)), sub);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use voice_saas_core::{
     provider::{telephony::ProviderNumberId, voice_agent::AgentSpec},
     store::Store,
     tenant::{Platform, Role, Tenant},
-    testing::{system_scope, tenant_scope},
+    testing::{fixtures, system_scope, tenant_scope},
 };
 use voice_saas_providers::{elevenlabs, twilio};
 
@@ -38,7 +38,9 @@ pub(crate) async fn seed(store: &dyn Store, numbers: u32) -> Result<(), Failure>
         let user = UserId::generate(ambient.ids());
         let hash = PasswordHash::from_phc("$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA");
         let user = User::new(user, format!("{user}@example.com"), None, hash, now);
-        tx.accounts().register(&user, &tenant, Role::Owner).await?;
+        tx.accounts()
+            .register(&user, &tenant, Role::Owner, &fixtures::entitlement())
+            .await?;
         missing.push((id, first));
     }
     tx.commit().await?;

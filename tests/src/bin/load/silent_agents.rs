@@ -56,6 +56,10 @@ impl VoiceAgentProvider for SilentAgents {
         Self::refuse("delete an agent")
     }
 
+    async fn find_agent(&self, _: &ProviderAgentId) -> Result<Option<ProviderAgent>, ProviderError> {
+        Self::refuse("find an agent")
+    }
+
     async fn list_agents(&self, _: Option<&str>) -> Result<ProviderPage<ProviderAgent>, ProviderError> {
         Self::refuse("list the agents")
     }

@@ -10,8 +10,8 @@ use voice_saas_core::{
         telephony::{
             CallProvider, CarrierCustomer, LosingCarrier, NumberCapabilities, NumberKind, NumberOrder,
             NumberProvider, NumberQuery, NumberWebhooks, PortAddress, PortNumber, PortOrder, PortRequestId,
-            PortState, ProviderCallId, ProviderCallStatus, ProviderNumberId, Removal, RouteHandle,
-            SipCredentials, SubaccountId, SubaccountState, TelephonyProvider, TrunkOrder,
+            PortState, ProviderCallId, ProviderCallStatus, ProviderNumberId, ProviderSubaccountId, Removal,
+            RouteHandle, SipCredentials, SubaccountState, TelephonyProvider, TrunkOrder,
         },
     },
 };
@@ -131,7 +131,7 @@ pub(super) async fn ask_for_subaccounts(twilio: &Twilio) {
         Removal::Removed
     );
     // Refused: the adapter looks at the account, which is active in the document's example.
-    let refused = accounts.close(&SubaccountId::new(ACCOUNT_OVER)).await;
+    let refused = accounts.close(&ProviderSubaccountId::new(ACCOUNT_OVER)).await;
     assert_eq!(refused.expect_err("it is refused").kind(), ErrorKind::Invalid);
 }
 
@@ -156,6 +156,10 @@ pub(super) async fn ask_for_trunks(twilio: &Twilio) {
             .expect("the document's examples are the parts of a trunk");
         assert_eq!(made.sip_host.as_deref(), Some("test.pstn.twilio.com"));
     }
+    trunks
+        .ensure(&order("friendly_name", "1440013725.28").without_calls_in())
+        .await
+        .expect("the document's examples are the parts of a trunk");
     let found = trunks
         .find("friendly_name", &number)
         .await

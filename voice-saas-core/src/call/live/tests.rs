@@ -70,6 +70,10 @@ impl VoiceAgentProvider for OneLine {
         Err(Self::error())
     }
 
+    async fn find_agent(&self, _: &ProviderAgentId) -> Result<Option<ProviderAgent>, ProviderError> {
+        Err(Self::error())
+    }
+
     async fn list_agents(&self, _: Option<&str>) -> Result<ProviderPage<ProviderAgent>, ProviderError> {
         Err(Self::error())
     }

@@ -14,8 +14,6 @@ mod webhook;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use super::ProviderName;
 use crate::media::MediaCodec;
 
@@ -32,7 +30,7 @@ pub use porting::{
     CarrierCustomer, LosingCarrier, PortAddress, PortNumber, PortOrder, PortRequest, PortRequestId,
     PortState, Portability, PortedNumber, PortingProvider,
 };
-pub use subaccount::{Subaccount, SubaccountId, SubaccountProvider, SubaccountState};
+pub use subaccount::{ProviderSubaccount, ProviderSubaccountId, SubaccountProvider, SubaccountState};
 pub use trunk::{AgentDispatch, ProviderTrunk, RouteHandle, SipCredentials, TrunkOrder, TrunkProvider};
 pub use webhook::{
     CallPlan, CallProgress, InboundWebhook, IncomingCall, TelephonyEvent, WebhookAnswer, WebhookError,
@@ -42,7 +40,7 @@ pub use webhook::{
 macro_rules! opaque_ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub struct $name(String);
 
         impl $name {

@@ -93,10 +93,13 @@ pub struct TrunkOrder {
     pub credentials: Option<SipCredentials>,
     /// Who answers; a carrier has no use for it.
     pub dispatch: Option<AgentDispatch>,
+    /// Whether calls to the number go through it. Without them a carrier reports the number's calls to its webhook
+    /// again, and a media side refuses them; calls out go on.
+    pub takes_calls: bool,
 }
 
 impl TrunkOrder {
-    /// A trunk that only takes calls.
+    /// A trunk that only takes calls in.
     pub fn new(tag: impl Into<String>, number: E164) -> Self {
         Self {
             tag: tag.into(),
@@ -104,7 +107,15 @@ impl TrunkOrder {
             peer: None,
             credentials: None,
             dispatch: None,
+            takes_calls: true,
         }
+    }
+
+    /// For a number that is out of service: it is there, and takes no calls in.
+    #[must_use]
+    pub fn without_calls_in(mut self) -> Self {
+        self.takes_calls = false;
+        self
     }
 
     /// With this SIP host on the other side.
@@ -170,7 +181,8 @@ impl ProviderTrunk {
 #[async_trait]
 pub trait TrunkProvider: fmt::Debug + Send + Sync + 'static {
     /// Sees to it that the trunk is there, with all its parts: looks by number and tag first, makes what is missing,
-    /// and makes nothing twice. Repeating it after any failure is the way to go on.
+    /// and makes nothing twice. Repeating it after any failure is the way to go on. An order without calls in takes away
+    /// the part that brings them, so that the trunk is not complete; the next order with them makes it again.
     ///
     /// # Errors
     /// `Conflict` when the number's calls go through a trunk with another tag.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{ProviderCallId, ProviderCallStatus};
+use super::{ProviderCallId, ProviderCallStatus, ProviderSubaccountId};
 use crate::phone::E164;
 
 /// A provider's request as it reached us, before anything was believed of it.
@@ -199,6 +199,14 @@ pub struct WebhookAnswer {
 
 /// A carrier's webhooks.
 pub trait InboundWebhook: fmt::Debug + Send + Sync + 'static {
+    /// The account within ours in whose name a request claims to come, before anything is believed of it; `None` when it
+    /// claims to come from the account itself. Such a request is [received](Self::receive) by the adapter of that
+    /// account, whose secret signs it.
+    fn subaccount(&self, request: &WebhookRequest<'_>) -> Option<ProviderSubaccountId> {
+        let _ = request;
+        None
+    }
+
     /// Checks that the request comes from the carrier, on its raw bytes, and only then reads it.
     ///
     /// # Errors

@@ -8,13 +8,17 @@ use crate::{
     id::{TokenFamilyId, UserId},
     store::{Store, StoreErrorKind},
     tenant::{Member, Role},
+    testing::fixtures,
 };
 
 pub async fn a_registered_person_is_found_by_address_and_by_id(store: &dyn Store) {
     let world = World::new(store);
     let (user, tenant) = (world.new_user("ada@acme.example"), world.new_tenant("acme"));
     let mut tx = world.system().await;
-    tx.accounts().register(&user, &tenant, Role::Owner).await.must();
+    tx.accounts()
+        .register(&user, &tenant, Role::Owner, &fixtures::entitlement())
+        .await
+        .must();
     tx.commit().await.must();
     let mut tx = world.system().await;
     assert_eq!(
@@ -35,7 +39,10 @@ pub async fn an_address_belongs_to_one_person(store: &dyn Store) {
     world.tenant("acme").await;
     let (user, tenant) = (world.new_user("owner@acme.example"), world.new_tenant("globex"));
     let mut tx = world.system().await;
-    let again = tx.accounts().register(&user, &tenant, Role::Owner).await;
+    let again = tx
+        .accounts()
+        .register(&user, &tenant, Role::Owner, &fixtures::entitlement())
+        .await;
     assert_eq!(refused(again), StoreErrorKind::Conflict);
     drop(tx);
     assert_eq!(world.system().await.tenant(tenant.id).await.must(), None);
@@ -46,7 +53,10 @@ pub async fn a_person_belongs_to_the_tenant_that_they_registered(store: &dyn Sto
     world.tenant("globex").await;
     let (user, tenant) = (world.new_user("ada@acme.example"), world.new_tenant("acme"));
     let mut tx = world.system().await;
-    tx.accounts().register(&user, &tenant, Role::Admin).await.must();
+    tx.accounts()
+        .register(&user, &tenant, Role::Admin, &fixtures::entitlement())
+        .await
+        .must();
     let member = Member::new(
         user.id,
         "ada@acme.example",
@@ -67,7 +77,10 @@ async fn token(world: &World<'_>, byte: u8, family: TokenFamilyId) -> RefreshTok
     );
     let token = RefreshToken::new(hash(byte), family, user.id, tenant.id, at(60));
     let mut tx = world.system().await;
-    tx.accounts().register(&user, &tenant, Role::Owner).await.must();
+    tx.accounts()
+        .register(&user, &tenant, Role::Owner, &fixtures::entitlement())
+        .await
+        .must();
     tx.accounts().add_refresh_token(&token).await.must();
     tx.commit().await.must();
     token

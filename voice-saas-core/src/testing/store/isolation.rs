@@ -2,19 +2,24 @@
 
 use serde_json::json;
 
-use super::world::{Must, World, at, hash, incoming, refused};
+use super::{
+    usage,
+    world::{Must, World, at, hash, incoming, refused},
+};
 use crate::{
     auth::{ApiKey, ApiScope},
     call::{CallFilter, CallStatus},
     id::{ApiKeyId, EntryId, SagaId},
     idempotency::{KeyState, StoredAnswer},
-    ledger::LedgerEntry,
+    ledger::{Account, LedgerEntry, Subject},
     money::{Currency, Money},
     number::{NumberFilter, NumberStatus},
     page::PageRequest,
+    plan::PlanId,
     provider::{telephony::ProviderCallId, voice_agent::ProviderAgentId},
     saga::{SagaRecord, SagaStatus},
     store::{Store, StoreErrorKind},
+    usage::Used,
 };
 
 pub async fn a_stranger_cannot_reach_a_tenants_row_or_members(store: &dyn Store) {
@@ -198,9 +203,11 @@ pub async fn a_stranger_cannot_reach_calls(store: &dyn Store) {
 pub async fn a_stranger_cannot_reach_the_ledger(store: &dyn Store) {
     let world = World::new(store);
     let (owner, stranger) = (world.tenant("acme").await, world.tenant("globex").await);
+    let call = world.call(&owner, "CA1").await.id;
     let entry = LedgerEntry {
         id: EntryId::generate(world.ids()),
-        call: world.call(&owner, "CA1").await.id,
+        subject: Subject::Call(call),
+        account: Account::Cost,
         kind: "agent".to_owned(),
         provider: "elevenlabs".to_owned(),
         quantity: 1,
@@ -213,19 +220,39 @@ pub async fn a_stranger_cannot_reach_the_ledger(store: &dyn Store) {
     assert!(tx.ledger().add(&entry).await.must());
     tx.commit().await.must();
     let mut tx = world.begin(&stranger).await;
-    assert_eq!(tx.ledger().of_call(entry.call).await.must(), []);
+    assert_eq!(tx.ledger().of_call(call).await.must(), []);
+    assert_eq!(tx.ledger().list(PageRequest::default()).await.must().data, []);
+    assert_eq!(tx.ledger().balances(None).await.must(), []);
     assert_eq!(refused(tx.ledger().add(&entry).await), StoreErrorKind::NotFound);
     drop(tx);
     assert_eq!(
-        world
-            .begin(&owner)
-            .await
-            .ledger()
-            .of_call(entry.call)
-            .await
-            .must(),
+        world.begin(&owner).await.ledger().of_call(call).await.must(),
         [entry]
     );
+}
+
+pub async fn a_stranger_cannot_reach_what_a_tenant_may_use_and_used(store: &dyn Store) {
+    let world = World::new(store);
+    let (owner, stranger) = (world.tenant("acme").await, world.tenant("globex").await);
+    let reservation = usage::reservation(&world, &owner, "CA1", at(0)).await;
+    let mut tx = world.begin(&owner).await;
+    let mut mine = tx.entitlements().get().await.must();
+    mine.plan = PlanId::new("of_the_owner");
+    let mine = tx.entitlements().save(&mine).await.must();
+    tx.commit().await.must();
+    let mut tx = world.begin(&stranger).await;
+    assert_ne!(tx.entitlements().get().await.must().plan, mine.plan);
+    assert_eq!(tx.usage().reservation(reservation.call).await.must(), None);
+    assert_eq!(tx.usage().settle(reservation.call, true, 60).await.must(), None);
+    assert_eq!(
+        refused(tx.usage().reserve(&reservation).await),
+        StoreErrorKind::NotFound
+    );
+    drop(tx);
+    assert_eq!(usage::used(&world, &stranger, at(0)).await, Used::default());
+    let used = usage::used(&world, &owner, at(0)).await;
+    assert_eq!((used.calls_total, used.running, used.seconds_month), (1, 1, 0));
+    assert_eq!(world.begin(&owner).await.entitlements().get().await.must(), mine);
 }
 
 pub async fn a_stranger_cannot_reach_sagas(store: &dyn Store) {

@@ -18,6 +18,8 @@ pub mod api_key;
 #[doc(hidden)]
 pub mod call;
 #[doc(hidden)]
+pub mod entitlement;
+#[doc(hidden)]
 pub mod event;
 #[doc(hidden)]
 pub mod idempotency;
@@ -32,11 +34,17 @@ pub mod number;
 #[doc(hidden)]
 pub mod outbox;
 #[doc(hidden)]
+pub mod pool;
+#[doc(hidden)]
+pub mod port;
+#[doc(hidden)]
 pub mod queue;
 #[doc(hidden)]
 pub mod reconcile;
 #[doc(hidden)]
 pub mod saga;
+#[doc(hidden)]
+pub mod subaccount;
 #[doc(hidden)]
 pub mod system;
 #[doc(hidden)]
@@ -45,6 +53,8 @@ pub mod tenant;
 pub mod trunk;
 #[doc(hidden)]
 pub mod unit;
+#[doc(hidden)]
+pub mod usage;
 mod world;
 
 use crate::store::Store;
@@ -102,6 +112,21 @@ macro_rules! store_conformance_tests {
                 a_tenant_that_is_not_there_has_nothing_and_can_write_nothing
                 a_tenant_that_is_being_closed_begins_nothing
             }
+            entitlement {
+                an_entitlement_reads_back_as_written
+                of_two_writers_of_an_entitlement_one_is_stale
+            }
+            usage {
+                a_reservation_reads_back_as_written
+                a_call_is_reserved_once
+                a_connected_call_is_counted_once_with_its_seconds
+                a_call_that_never_connected_is_given_back_once
+                calls_are_counted_in_the_windows_in_which_they_were_admitted
+                everything_in_one_look
+                of_many_who_settle_at_once_one_does
+                of_many_who_are_admitted_at_once_no_more_than_the_limit_are
+                what_a_tenant_holds_is_counted_with_what_it_is_getting
+            }
             api_key {
                 a_key_is_found_by_its_hash_until_it_is_revoked
                 keys_are_listed_newest_first_without_the_revoked
@@ -123,6 +148,17 @@ macro_rules! store_conformance_tests {
                 a_number_that_waits_for_documents_is_nobodys
                 of_the_numbers_that_wait_the_newest_is_found
             }
+            pool {
+                a_number_of_the_pool_reads_back_as_written
+                a_number_is_in_the_pool_once_until_it_is_retired
+                who_read_an_old_version_of_a_pools_number_writes_in_vain
+                the_longest_unused_number_that_fits_is_lent_first
+                of_many_who_want_a_number_of_the_pool_at_once_each_gets_another
+                a_quarantine_ends_when_its_time_has_come
+                the_pool_is_listed_newest_first_without_the_retired_and_by_fill
+                numbers_of_the_pool_that_a_run_did_not_see_are_found_in_order
+                a_caller_of_a_shared_number_reaches_whoever_called_them_last
+            }
             trunk {
                 a_trunk_reads_back_as_written
                 a_number_has_one_trunk_that_is_not_over
@@ -130,6 +166,20 @@ macro_rules! store_conformance_tests {
                 a_trunk_needs_its_number
                 pages_of_trunks_hold_each_trunk_once_without_the_deleted
                 a_stranger_cannot_reach_trunks
+            }
+            port {
+                a_port_reads_back_as_written
+                who_read_an_old_version_of_a_port_writes_in_vain
+                pages_of_ports_hold_each_port_once
+                a_stranger_cannot_reach_ports
+            }
+            subaccount {
+                an_account_reads_back_as_written
+                a_tenant_has_one_account_at_a_carrier_that_is_not_closed
+                of_many_who_go_on_with_an_account_at_once_one_does
+                an_account_at_a_carrier_leads_to_its_one_tenant
+                a_stranger_cannot_reach_accounts
+                accounts_are_walked_in_order_and_those_that_a_run_did_not_see_are_found
             }
             agent {
                 an_agent_reads_back_as_written
@@ -164,6 +214,10 @@ macro_rules! store_conformance_tests {
                 an_entry_reads_back_as_written
                 an_entry_is_written_once_for_its_key
                 entries_are_listed_oldest_first
+                pages_of_entries_hold_each_entry_once_newest_first
+                a_balance_is_the_sum_of_its_entries_by_month_and_account
+                an_entry_that_is_written_by_many_at_once_counts_once
+                the_balances_of_all_tenants_are_walked_in_order
             }
             saga {
                 a_saga_reads_back_as_written
@@ -238,6 +292,7 @@ macro_rules! store_conformance_tests {
                 a_stranger_cannot_reach_agents
                 a_stranger_cannot_reach_calls
                 a_stranger_cannot_reach_the_ledger
+                a_stranger_cannot_reach_what_a_tenant_may_use_and_used
                 a_stranger_cannot_reach_sagas
                 a_stranger_cannot_reach_idempotency_keys
             }
@@ -273,6 +328,7 @@ mod tests {
             ("agent", include_str!("agent.rs")),
             ("api_key", include_str!("api_key.rs")),
             ("call", include_str!("call.rs")),
+            ("entitlement", include_str!("entitlement.rs")),
             ("event", include_str!("event.rs")),
             ("idempotency", include_str!("idempotency.rs")),
             ("isolation", include_str!("isolation.rs")),
@@ -280,6 +336,7 @@ mod tests {
             ("ledger", include_str!("ledger.rs")),
             ("number", include_str!("number.rs")),
             ("outbox", include_str!("outbox.rs")),
+            ("pool", include_str!("pool.rs")),
             ("queue", include_str!("queue.rs")),
             ("reconcile", include_str!("reconcile.rs")),
             ("saga", include_str!("saga.rs")),
@@ -287,6 +344,7 @@ mod tests {
             ("tenant", include_str!("tenant.rs")),
             ("trunk", include_str!("trunk.rs")),
             ("unit", include_str!("unit.rs")),
+            ("usage", include_str!("usage.rs")),
         ] {
             let cases: Vec<_> = text
                 .split("pub async fn ")

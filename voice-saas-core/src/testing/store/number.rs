@@ -8,7 +8,7 @@ use crate::{
     money::{Currency, Money},
     number::{NumberFilter, NumberStatus, Ownership},
     page::PageRequest,
-    provider::telephony::{NumberCapabilities, ProviderNumberId},
+    provider::telephony::{NumberCapabilities, ProviderNumberId, ProviderSubaccountId},
     store::{Store, StoreErrorKind},
 };
 
@@ -20,6 +20,7 @@ pub async fn a_number_reads_back_as_written(store: &dyn Store) {
     assert_eq!(tx.numbers().find(number.id).await.must(), number);
     number.number = e164(143);
     number.provider = "knowlarity".into();
+    number.account = Some(ProviderSubaccountId::new("AC1"));
     number.provider_id = Some(ProviderNumberId::new("PN1"));
     number.friendly_name = "Front desk".into();
     number.capabilities = NumberCapabilities {

@@ -9,7 +9,7 @@ use crate::{
         Classification, Finding, FindingFilter, FindingState, KnownAgent, KnownSaga, KnownTrunk, Observation,
         Resolution, ResourceKind,
     },
-    saga::SagaRecord,
+    saga::{SagaRecord, SagaStatus},
     store::{Store, StoreErrorKind},
     trunk::{SealedPassword, Trunk, TrunkStatus},
 };
@@ -277,6 +277,7 @@ pub async fn trunks_are_looked_up_and_those_that_a_run_did_not_see_are_found(sto
         (143, TrunkStatus::Deleted),
     ] {
         let number = world.number(&scope, ending).await;
+        let takes_calls = number.status == NumberStatus::Active;
         let id = TrunkId::from_uuid(world.uuid());
         let mut trunk = Trunk::pending(
             id,
@@ -296,6 +297,9 @@ pub async fn trunks_are_looked_up_and_those_that_a_run_did_not_see_are_found(sto
             id,
             tag,
             status,
+            created_at: at(0),
+            number: number.number,
+            takes_calls,
         });
     }
     let run = JobId::generate(world.ids());
@@ -352,13 +356,31 @@ pub async fn a_tag_leads_to_whoever_began_its_saga(store: &dyn Store) {
     let world = World::new(store);
     let scope = world.tenant("acme").await;
     let (id, unknown) = (SagaId::generate(world.ids()), SagaId::generate(world.ids()));
-    let record = SagaRecord::new(id, "number.provision", serde_json::json!({}), at(0));
+    let mut record = SagaRecord::new(id, "number.provision", serde_json::json!({}), at(0));
     let mut tx = world.begin(&scope).await;
     tx.sagas().add(&record).await.must();
     tx.commit().await.must();
+    for (status, under_way) in [
+        (SagaStatus::Running, true),
+        (SagaStatus::Undoing, true),
+        (SagaStatus::Stuck, false),
+        (SagaStatus::Undone, false),
+        (SagaStatus::Done, false),
+    ] {
+        record.status = status;
+        let mut tx = world.begin(&scope).await;
+        tx.sagas().save(&mut record).await.must();
+        tx.commit().await.must();
+        let mut tx = world.system().await;
+        let found = tx.reconciliation().sagas(&[unknown, id]).await.must();
+        let known = KnownSaga {
+            tenant: scope.tenant_id(),
+            id,
+            kind: "number.provision".to_owned(),
+            under_way,
+        };
+        assert_eq!(found, [known], "{status:?}");
+    }
     let mut tx = world.system().await;
-    let found = tx.reconciliation().sagas(&[unknown, id]).await.must();
-    let (tenant, kind) = (scope.tenant_id(), "number.provision".to_owned());
-    assert_eq!(found, [KnownSaga { tenant, id, kind }]);
     assert!(tx.reconciliation().sagas(&[]).await.must().is_empty());
 }

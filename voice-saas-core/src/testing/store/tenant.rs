@@ -5,7 +5,7 @@ use crate::{
     id::{TenantId, UserId},
     store::{Store, StoreErrorKind},
     tenant::{Member, Profile, Role, TenantStatus},
-    testing::tenant_scope,
+    testing::{fixtures, tenant_scope},
 };
 
 pub async fn a_tenant_reads_back_as_written(store: &dyn Store) {
@@ -40,7 +40,10 @@ pub async fn members_are_listed_with_their_roles(store: &dyn Store) {
     world.tenant("globex").await;
     let (user, tenant) = (world.new_user("ada@acme.example"), world.new_tenant("acme"));
     let mut tx = world.system().await;
-    tx.accounts().register(&user, &tenant, Role::Owner).await.must();
+    tx.accounts()
+        .register(&user, &tenant, Role::Owner, &fixtures::entitlement())
+        .await
+        .must();
     tx.commit().await.must();
     let mut tx = world.begin(&tenant_scope(tenant.id)).await;
     let member = Member::new(

@@ -8,7 +8,7 @@ use crate::{
     id::{NumberId, SagaId, TrunkId},
     provider::telephony::RouteHandle,
     store::{Store, StoreErrorKind},
-    trunk::{SealedPassword, Trunk, TrunkStatus},
+    trunk::{SealedPassword, Trunk, TrunkFailure, TrunkStatus},
 };
 
 fn new_trunk(world: &World<'_>, number: NumberId) -> Trunk {
@@ -31,6 +31,9 @@ pub async fn a_trunk_reads_back_as_written(store: &dyn Store) {
     trunk.sip_host = Some("t1.pstn.twilio.com".into());
     trunk.password = SealedPassword::from_bytes(vec![1]);
     trunk.status = TrunkStatus::Active;
+    trunk.failure = Some(TrunkFailure::Foreign {
+        provider: "livekit".into(),
+    });
     trunk.saga = Some(SagaId::generate(world.ids()));
     tx.trunks().update(&trunk).await.must();
     tx.commit().await.must();
@@ -57,7 +60,12 @@ pub async fn a_number_has_one_trunk_that_is_not_over(store: &dyn Store) {
         assert_eq!(tx.trunks().of_number(number).await.must(), None);
         tx.trunks().add(&trunk).await.must();
         tx.commit().await.must();
-        for live in [TrunkStatus::Pending, TrunkStatus::Active] {
+        for live in [
+            TrunkStatus::Pending,
+            TrunkStatus::Active,
+            TrunkStatus::Stuck,
+            TrunkStatus::Deleting,
+        ] {
             let mut tx = world.begin(&scope).await;
             trunk.status = live;
             tx.trunks().update(&trunk).await.must();

@@ -6,6 +6,7 @@ use crate::{
     job::NewJob,
     store::{Store, StoreErrorKind},
     tenant::Role,
+    testing::fixtures,
 };
 
 pub async fn the_database_answers_a_ping(store: &dyn Store) {
@@ -40,7 +41,10 @@ pub async fn what_is_dropped_without_commit_leaves_nothing(store: &dyn Store) {
         at(0),
     );
     let mut tx = world.system().await;
-    tx.accounts().register(&user, &tenant, Role::Owner).await.must();
+    tx.accounts()
+        .register(&user, &tenant, Role::Owner, &fixtures::entitlement())
+        .await
+        .must();
     tx.job_queue().enqueue_system(&job, at(0)).await.must();
     drop(tx);
     let mut tx = world.system().await;

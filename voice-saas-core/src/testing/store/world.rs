@@ -18,7 +18,7 @@ use crate::{
     scope::TenantScope,
     store::{Store, StoreError, StoreErrorKind, SystemTx, TenantTx},
     tenant::{Platform, Role, Tenant},
-    testing::{CountingIds, system_scope, tenant_scope},
+    testing::{CountingIds, fixtures, system_scope, tenant_scope},
 };
 
 /// A time, this many seconds into the story.
@@ -140,7 +140,10 @@ impl<'a> World<'a> {
         let tenant = self.new_tenant(name);
         let user = self.new_user(&format!("owner@{name}.example"));
         let mut tx = self.system().await;
-        tx.accounts().register(&user, &tenant, Role::Owner).await.must();
+        tx.accounts()
+            .register(&user, &tenant, Role::Owner, &fixtures::entitlement())
+            .await
+            .must();
         tx.commit().await.must();
         tenant_scope(tenant.id)
     }

@@ -164,3 +164,45 @@ async fn a_dropped_media_socket_ends_the_stream_but_not_the_twiml() {
     assert_eq!(report.errors[0].code, 31_924);
     assert_eq!(app.events("stop").len(), 0);
 }
+
+#[tokio::test]
+async fn a_held_request_acts_when_it_is_let_go_and_only_a_detached_one_without_its_asker() {
+    let bench = Bench::start().await;
+    let buy = || {
+        let request = bench.twilio(Method::POST, "IncomingPhoneNumbers.json");
+        send(request.form(&[("AreaCode", "512")]))
+    };
+    let held = |so_many| {
+        let faults = &bench.emulator.world.faults;
+        async move {
+            while faults.held().len() != so_many {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    for (kind, owned_while_held, owned_in_the_end) in [
+        (FaultKind::HoldBefore, 0, 0),
+        (FaultKind::HoldAfter, 1, 1),
+        (FaultKind::HoldDetached, 1, 2),
+    ] {
+        bench.inject(Operation::BuyNumber, kind);
+        tokio::select! {
+            answer = buy() => panic!("{kind:?} was answered: {answer:?}"),
+            () = held(1) => {}
+        }
+        assert_eq!(bench.owned().await, owned_while_held, "{kind:?}");
+        if kind != FaultKind::HoldDetached {
+            // Who asked is gone.
+            held(0).await;
+        }
+        bench.emulator.clear_faults();
+        held(0).await;
+        assert_eq!(bench.owned().await, owned_in_the_end, "{kind:?}");
+    }
+    bench.inject(Operation::BuyNumber, FaultKind::HoldAfter);
+    let (answer, ()) = tokio::join!(buy(), async {
+        held(1).await;
+        bench.emulator.clear_faults();
+    });
+    assert_eq!(answer.expect("it is answered in the end").status(), 201);
+}

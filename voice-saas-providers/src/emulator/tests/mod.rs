@@ -3,6 +3,7 @@
 mod account;
 mod agent;
 mod app;
+mod app_store;
 mod call;
 mod control;
 mod fault;

@@ -203,7 +203,7 @@ impl Ported {
     fn json(&self, stage: Stage, port: &PortIn, now: Timestamp) -> Value {
         let rejected = stage == Stage::ActionRequired && self.is_rejected();
         let dated = matches!(stage, Stage::InProgress | Stage::Completed).then(|| {
-            let date = port.created.checked_add(8_i64.days().hours(0)).ok();
+            let date = port.created.checked_add(TRANSFER).ok();
             date.map(|date| date.to_string())
         });
         json!({

@@ -172,12 +172,12 @@ impl<'a> Resource<'a> {
             Self::ListCredentialLists => Operation::ListCredentialLists,
             Self::CreateCredentialList => Operation::CreateCredentialList,
             Self::DeleteCredentialList(_) => Operation::DeleteCredentialList,
+            Self::ListCredentials(_) => Operation::ListCredentials,
             Self::CreateCredential(_) | Self::UpdateCredential(..) => Operation::SetCredential,
             Self::Countries
             | Self::Country(_)
             | Self::DeleteCall(_)
             | Self::FetchCredentialList(_)
-            | Self::ListCredentials(_)
             | Self::DeleteCredential(..) => return None,
         })
     }

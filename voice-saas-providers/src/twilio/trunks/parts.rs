@@ -280,6 +280,14 @@ impl Twilio {
         Ok(())
     }
 
+    pub(super) async fn detach_number(&self, trunk: &str, number: &str) -> Result<(), ProviderError> {
+        const DETACH: &str = "detach a number from a SIP trunk";
+        let part = format!("PhoneNumbers/{}", checked(DETACH, number)?);
+        let request = Request::delete(DETACH, trunk_path(DETACH, trunk, &part)?);
+        remove(&self.hosts.trunking, request).await?;
+        Ok(())
+    }
+
     /// Takes the trunk apart from the number on: as soon as the number is free its calls go elsewhere, not nowhere.
     pub(super) async fn delete_trunk(
         &self,
