@@ -331,9 +331,21 @@ async fn of_many_who_order_a_number_at_once_one_does(#[values(Sqlite, Postgres)]
     let (one, two) = tokio::join!(ada.post(PORTS, &order), grace.post(PORTS, &order));
     let mut answers = [one.status(), two.status()];
     answers.sort_unstable();
-    assert!(matches!(answers, [202, 409] | [202, 422]), "{answers:?}");
+    assert!(matches!(answers, [202, 409 | 422]), "{answers:?}");
     assert_eq!(carrier_ports(&app).len(), 1);
     app.finish().await;
+}
+
+/// Wishes for the day after tomorrow.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the emulated carrier counts from the day that it is"
+)]
+fn too_soon(order: &mut Value) {
+    let day = jiff::Zoned::now()
+        .date()
+        .saturating_add(jiff::Span::new().days(2));
+    order["target_date"] = json!(day);
 }
 
 /// What is wrong with an order, and the answer.
@@ -429,18 +441,7 @@ async fn a_wrong_order_is_refused_and_holds_nothing(#[values(Sqlite, Postgres)] 
             "number_not_portable",
             None,
         ),
-        (
-            |it| {
-                let tomorrow = jiff::Zoned::now()
-                    .date()
-                    .tomorrow()
-                    .and_then(|date| date.tomorrow());
-                it["target_date"] = json!(tomorrow.expect("a day"));
-            },
-            422,
-            "port_refused",
-            None,
-        ),
+        (too_soon, 422, "port_refused", None),
     ];
     for (spoil, status, code, pointer) in wrong {
         let mut request = order(NUMBER);

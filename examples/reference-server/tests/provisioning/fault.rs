@@ -15,24 +15,24 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Fault {
     name: &'static str,
-    fault: &'static str,
+    word: &'static str,
     times: u32,
     delay_ms: Option<u32>,
 }
 
-const fn once(name: &'static str, fault: &'static str) -> Fault {
+const fn once(name: &'static str, word: &'static str) -> Fault {
     Fault {
         name,
-        fault,
+        word,
         times: 1,
         delay_ms: None,
     }
 }
 
-const fn always(name: &'static str, fault: &'static str) -> Fault {
+const fn always(name: &'static str, word: &'static str) -> Fault {
     Fault {
         times: ALWAYS,
-        ..once(name, fault)
+        ..once(name, word)
     }
 }
 
@@ -102,7 +102,7 @@ async fn fail(system: &mut System, cell: Cell<Fault>) -> Result<String, String> 
     let arm = Arm {
         times: fault.times,
         delay_ms: fault.delay_ms,
-        ..step.arm(fault.fault)
+        ..step.arm(fault.word)
     };
     system.arm(arm).await?;
     let asked = trial.ask(system);

@@ -22,7 +22,7 @@ const LANES: usize = 8;
 /// What a system has seen makes every look at it longer; so many cells later it is replaced.
 const CELLS_OF_A_SYSTEM: usize = 40;
 /// No cell takes nearly as long.
-const LONGEST_CELL: Duration = Duration::from_secs(150);
+const LONGEST_CELL: Duration = Duration::from_mins(5);
 /// The saga ended as it should: what tenants see and what providers have is the same.
 pub(crate) const DONE: &str = "✓";
 
@@ -202,7 +202,8 @@ impl Matrix {
                 });
             let column = self.columns.iter().position(|column| *column == tried.fault);
             let column = column.expect("every fault has a column");
-            rows[at].0[2 + column] = tried.outcome.as_ref().unwrap_or_else(|wrong| wrong).clone();
+            let outcome = tried.outcome.as_ref().unwrap_or_else(|wrong| wrong);
+            rows[at].0[2 + column].clone_from(outcome);
         }
         rows
     }

@@ -14,7 +14,7 @@ use tokio::{
 use url::Url;
 
 /// How long a process may take to say where it listens.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// A process that listens somewhere; killed with this value.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 enum Database {
     File(String),
-    Postgres(FreshPostgres),
+    Postgres(Box<FreshPostgres>),
 }
 
 /// An emulator and a server; the server can be killed and started again.
@@ -52,7 +52,7 @@ impl System {
         let database = match kind {
             Kind::Sqlite => Database::File(format!("sqlite:{}", folder.file("server.db").display())),
             Kind::Postgres => match FreshPostgres::create().await {
-                Some(fresh) => Database::Postgres(fresh),
+                Some(fresh) => Database::Postgres(Box::new(fresh)),
                 None => return Ok(None),
             },
         };
@@ -104,7 +104,11 @@ impl System {
         ];
         let server = Process::start("serve", "/openapi.json", &self.folder.file(log), &settings).await?;
         let api = Api::new(server.url().clone());
-        api.get("/readyz").await?;
+        // A busy machine's database may not answer in time at first.
+        eventually("the server to be ready", async || {
+            Ok(api.get("/readyz").await.ok())
+        })
+        .await?;
         Ok((server, api))
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Nothing here takes nearly as long, not even on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// A job that is tried eight times, each time later, takes two minutes until it turns back.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
 /// The first pause between two looks, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(200)];
 

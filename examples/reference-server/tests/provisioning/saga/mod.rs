@@ -82,8 +82,11 @@ impl Saga {
     /// What the tenant has at the end, unless the provider refuses for good.
     pub(crate) fn ends_with(self) -> Holding {
         let (numbers, agents, trunks) = match self {
-            Self::Number | Self::NumberLookedUp | Self::ImportTwilio | Self::ImportKnowlarity => (1, 0, 0),
-            Self::TrunkDeletion => (1, 0, 0),
+            Self::Number
+            | Self::NumberLookedUp
+            | Self::ImportTwilio
+            | Self::ImportKnowlarity
+            | Self::TrunkDeletion => (1, 0, 0),
             Self::AgentWithNumber => (1, 1, 0),
             Self::Agent => (0, 1, 0),
             Self::Trunk => (1, 0, 1),
