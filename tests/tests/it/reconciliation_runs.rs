@@ -66,12 +66,15 @@ async fn a_run_that_the_carrier_slows_down_goes_on_at_the_page_where_it_stopped(
     let begun = begin(&app).await;
     eventually("the end of the first page", async || {
         let job = job(&app, &begun).await;
-        (job["progress"]["counts"]["pages"] == 1 && job["attempt"] == 1).then_some(())
+        (job["progress"]["counts"]["pages"].as_u64() >= Some(1)).then_some(())
     })
     .await;
     let ended = eventually("the end of the run", async || {
-        app.advance(Duration::from_mins(2)).await;
         let job = job(&app, &begun).await;
+        // Only a job that waits is waited for: one that runs would lose its lease.
+        if job["state"] == "ready" {
+            app.advance(Duration::from_mins(2)).await;
+        }
         (job["state"] == "finished").then_some(job)
     })
     .await;

@@ -284,8 +284,12 @@ async fn a_trunk_that_cannot_be_taken_away_says_so_and_is_gone_on_with(
         (&stuck["failure"]["code"], &stuck["failure"]["provider"]),
         (&json!("provider"), &json!("livekit"))
     );
-    let dead = app.operator().get("/v1/admin/jobs?state=dead").await.ok(200);
-    let dead = dead["data"][0].clone();
+    // The trunk's row tells before the job's.
+    let dead = eventually("the job's end", async || {
+        let dead = app.operator().get("/v1/admin/jobs?state=dead").await.ok(200);
+        dead["data"].get(0).cloned()
+    })
+    .await;
     assert!(text(&dead, "error").contains("carrier's side"), "{dead}");
 
     app.emulator().clear_faults();

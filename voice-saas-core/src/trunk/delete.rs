@@ -93,9 +93,10 @@ pub(crate) async fn delete(app: &VoiceSaas, scope: &TenantScope, id: TrunkId) ->
         TrunkStatus::Active | TrunkStatus::Stuck => {
             trunk.status = TrunkStatus::Deleting;
             tx.trunks().update(&trunk).await?;
-            tx.commit().await?;
         }
     }
+    // Nothing is open while providers are asked: SQLite has one unit of work at a time.
+    tx.commit().await?;
     remove_both(app, scope, &trunk, &number).await?;
     let mut tx = app.store().begin(scope).await?;
     let mut trunk = tx.trunks().find(id).await?;
